@@ -1,0 +1,26 @@
+"""The Office 365 calendar runbook: the verbs that its notebooks use.
+
+They are loaded on first use, so that the `runbook` command answers `--help` without importing pandas.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from runbook_lib import tables
+    from runbook_lib.model import judge
+    from runbook_lib.run import ask, attest, finish, sign_in, start
+
+__all__ = ["ask", "attest", "finish", "judge", "sign_in", "start", "tables"]
+
+_HOME = {"judge": "model", "tables": ""} | dict.fromkeys(("ask", "attest", "finish", "sign_in", "start"), "run")
+
+
+def __getattr__(name: str) -> object:
+    """Load the module a verb lives in."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = _HOME[name]
+    return getattr(import_module(f"{__name__}.{home}"), name) if home else import_module(f"{__name__}.{name}")

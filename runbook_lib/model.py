@@ -1,0 +1,264 @@
+"""The nouns of the runbook, and the registry of checks.
+
+Everything else in the library reads or makes these. No input or output happens here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Protocol, get_type_hints
+
+Json = dict[str, Any]
+"""One JSON object as a service sent it."""
+
+
+class Status(StrEnum):
+    """What a finding says, worst first; a step's outcome is its worst finding."""
+
+    FAIL = "fail"
+    """We looked; it is not as documented."""
+    UNKNOWN = "unknown"
+    """We could not look; the finding says which permission or licence would let us."""
+    PENDING = "pending"
+    """Waiting for a person, or for a slow effect still inside its budget."""
+    ACCEPTED = "accepted"
+    """An exception with reason, approver and expiry stands against it."""
+    NOT_APPLICABLE = "n/a"
+    """The question does not arise in this tenant."""
+    PASS = "pass"  # noqa: S105 - a word, no password
+    """We looked; it is as documented."""
+
+    @property
+    def symbol(self) -> str:
+        """Return a sign that reads without colour."""
+        return {"fail": "✗", "unknown": "?", "pending": "…", "accepted": "!", "n/a": "–", "pass": "✓"}[self]  # noqa: RUF001 - a dash is meant
+
+    @property
+    def exit_code(self) -> int:
+        """Return the command's exit code: 0 pass, 3 fail, 4 unknown, 5 pending."""
+        return {"fail": 3, "unknown": 4, "pending": 5}.get(self, 0)
+
+
+def worst(statuses: Iterable[Status]) -> Status:
+    """Return the worst of `statuses`; nothing seen is `unknown`, because nothing passes by default."""
+    seen = set(statuses)
+    return next((status for status in Status if status in seen), Status.UNKNOWN)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check saw about one subject."""
+
+    check: str
+    subject: str
+    status: Status
+    saw: str
+    remedy: str = ""
+    link: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Cloud:
+    """Where a tenant's sign-in and Graph live; `microsoft` is false for anything that Microsoft does not run."""
+
+    name: str
+    login: str
+    graph: str
+    microsoft: bool
+    portal: str = ""
+    ca_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SignIn:
+    """How the runbook itself signs in: `certificate` (app-only), `browser` or `device-code` (delegated)."""
+
+    method: str
+    client_id: str
+    certificate: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmation:
+    """A named person's word on one statement; `confirmed` is false until somebody gave it."""
+
+    key: str
+    statement: str
+    confirmed: bool = False
+    by: str = ""
+    at: datetime | None = None
+    source: str = ""
+    note: str = ""
+
+    @property
+    def status(self) -> Status:
+        """Return `pass` once confirmed, `pending` before."""
+        return Status.PASS if self.confirmed else Status.PENDING
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a person answered to one question; `value` is only what may be kept."""
+
+    key: str
+    label: str
+    value: str = ""
+    by: str = ""
+    at: datetime | None = None
+    source: str = ""
+    optional: bool = False
+
+    @property
+    def status(self) -> Status:
+        """Return `pass` once answered; before, `pending`, or `n/a` when no answer is needed."""
+        if self.value:
+            return Status.PASS
+        return Status.NOT_APPLICABLE if self.optional else Status.PENDING
+
+
+@dataclass(frozen=True, slots=True)
+class AccessLimit:
+    """How Cronofy's access is limited in this tenant (how-to step 6), or who decided that it is not."""
+
+    mode: str = ""
+    reason: str = ""
+    approved_by: str = ""
+    group: str = ""
+    outsiders: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """The change request this run belongs to."""
+
+    ticket: str = ""
+    approved_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """One tenant file: whom the runbook works on, and the words people gave beforehand."""
+
+    key: str
+    name: str
+    tenant_id: str
+    domain: str
+    admin: str
+    cloud: Cloud
+    sign_in: SignIn
+    cronofy_app: str
+    spaceiq_admin: str = ""
+    change: Change = Change()
+    access_limit: AccessLimit = AccessLimit()
+    activation_hosts: tuple[str, ...] = ()
+    confirmations: Mapping[str, Confirmation] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One named question to the tenant: its rows, or in `refusal` why we could not look.
+
+    `total` is the population as the service counts it, None when it gives no count. `complete` is false when
+    fewer rows came than there are.
+    """
+
+    call: str
+    asked_at: datetime
+    rows: tuple[Json, ...] = ()
+    total: int | None = None
+    complete: bool = True
+    refusal: str = ""
+    remedy: str = ""
+
+    @property
+    def population(self) -> str:
+        """Return `N of M`; M is `?` when nobody could tell."""
+        whole = self.total if self.total is not None else (len(self.rows) if self.complete else "?")
+        return f"{len(self.rows)} of {whole}"
+
+
+Raw = Mapping[str, Look]
+"""The raw answers of a step, by a name of the step's choosing."""
+
+
+class Facts(Protocol):
+    """What a step's `parse` made of the raw answers; each step has its own frozen dataclass."""
+
+    @property
+    def raw(self) -> Raw:
+        """Return the raw answers the facts were made of."""
+
+
+Row = tuple[str, Status, str]
+"""What a check yields: subject, status, what was seen."""
+Rows = Iterator[Row]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A question with a documented right answer: one pure function over a step's facts."""
+
+    id: str
+    title: str
+    step: str
+    looks: tuple[str, ...]
+    remedy: str
+    link: str
+    facts: type
+    rows: Callable[[Any], Rows]
+
+
+CHECKS: dict[str, Check] = {}
+"""Every check by id, filled as the step modules are imported."""
+
+
+def check(
+    check_id: str, title: str, *, looks: tuple[str, ...], remedy: str, link: str = ""
+) -> Callable[[Callable[[Any], Rows]], Callable[[Any], Rows]]:
+    """Register the decorated function as the check `check_id`.
+
+    `looks` names the raw answers it rests on: when one of them was refused the check is `unknown` without being
+    asked, and when one is incomplete an `unknown` row is added to what it yields.
+    """
+
+    def register(rows: Callable[[Any], Rows]) -> Callable[[Any], Rows]:
+        if check_id in CHECKS:
+            raise ValueError(f"two checks are called {check_id}")
+        facts = next(iter(get_type_hints(rows).values()))
+        step = rows.__module__.rpartition(".")[2]
+        CHECKS[check_id] = Check(check_id, title, step, looks, remedy, link, facts, rows)
+        return rows
+
+    return register
+
+
+def judge(*facts: Facts) -> tuple[Finding, ...]:
+    """Return the findings of every check registered for the types of `facts`, in order of registration."""
+    return tuple(
+        finding
+        for fact in facts
+        for one in CHECKS.values()
+        if one.facts is type(fact)
+        for finding in _findings(one, fact)
+    )
+
+
+def _findings(one: Check, facts: Facts) -> Iterator[Finding]:
+    refused = [facts.raw[name] for name in one.looks if facts.raw[name].refusal]
+    if refused:
+        for look in refused:
+            yield Finding(one.id, look.call, Status.UNKNOWN, look.refusal, look.remedy, one.link)
+        return
+    rows = list(one.rows(facts))
+    for subject, status, saw in rows:
+        remedy = "" if status in (Status.PASS, Status.NOT_APPLICABLE) else one.remedy
+        yield Finding(one.id, subject, status, saw, remedy, one.link)
+    for look in (facts.raw[name] for name in one.looks if not facts.raw[name].complete):
+        saw = f"saw only {look.population}"
+        yield Finding(one.id, look.call, Status.UNKNOWN, saw, look.remedy, one.link)
+    if not rows and all(facts.raw[name].complete for name in one.looks):
+        yield Finding(one.id, "", Status.UNKNOWN, "nothing was there to judge", one.remedy, one.link)
