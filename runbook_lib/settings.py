@@ -1,0 +1,232 @@
+"""Tenant files: parameters/<key>.yaml becomes a Tenant, or one error that lists every fault with its line."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from runbook_lib import integration
+from runbook_lib.errors import SettingsError, UsageError
+from runbook_lib.model import AccessLimit, Change, Cloud, Confirmation, Json, SignIn, Tenant
+
+if TYPE_CHECKING:
+    import jsonschema
+
+SCHEMA = Path(__file__).resolve().parent.parent / "parameters" / "schema.json"
+
+
+def keys(parameters: Path) -> list[str]:
+    """Return the keys of all tenant files in `parameters`; files that start with `_` are templates."""
+    return sorted(path.stem for path in parameters.glob("*.yaml") if not path.name.startswith("_"))
+
+
+def load(parameters: Path, key: str, now: datetime | None = None) -> Tenant:
+    """Return the tenant of `parameters/<key>.yaml`.
+
+    Raises UsageError when there is no such file, SettingsError when it has faults.
+    """
+    path = parameters / f"{key}.yaml"
+    if not path.is_file() or path.parent.resolve() != parameters.resolve():
+        raise UsageError(f"There is no tenant file {path}.", _known(parameters, key))
+    page = _Page(path, "tenant")
+    page.check_times(now or datetime.now(UTC))
+    page.check_certificate()
+    cloud = _cloud(page, page.row.get("cloud", "global"))
+    page.stop_on_faults()
+    return _tenant(key, page.row, cloud, path.parent)
+
+
+def plain(tenant: Tenant) -> Json:
+    """Return what a record keeps of the tenant file, enough to judge raw answers again; no path of this machine."""
+    row = asdict(tenant)
+    del row["confirmations"], row["sign_in"]["certificate"], row["cloud"]["ca_file"]
+    return row
+
+
+def _known(parameters: Path, key: str) -> str:
+    names = keys(parameters)
+    near = difflib.get_close_matches(key, names, 1)
+    listed = ", ".join(names[:8]) + (" ..." if len(names) > 8 else "")
+    meant = f"Did you mean {near[0]}? " if near else ""
+    return f"{meant}Tenant files there: {listed or 'none'}. Copy {parameters / '_example.yaml'} to make one."
+
+
+def _tenant(key: str, row: Json, cloud: Cloud, folder: Path) -> Tenant:
+    sign_in = row["sign_in"]
+    certificate = sign_in.get("certificate")
+    limit = row.get("access_limit", {})
+    return Tenant(
+        key=key,
+        name=row["name"],
+        tenant_id=row["tenant_id"].lower(),
+        domain=row["domain"].lower(),
+        admin=row["admin"],
+        cronofy_app=row.get("cronofy_client_id", integration.facts()["cronofy"]["enterprise"]).lower(),
+        spaceiq_admin=row.get("spaceiq_admin", ""),
+        cloud=cloud,
+        sign_in=SignIn(sign_in["method"], sign_in["client_id"], folder / certificate if certificate else None),
+        change=Change(**row.get("change", {})),
+        access_limit=AccessLimit(**{**limit, "outsiders": tuple(limit.get("outsiders", ()))}),
+        activation_hosts=tuple(row.get("activation_hosts", integration.facts()["activation_hosts"])),
+        confirmations={name: _confirmation(name, one) for name, one in row.get("confirmations", {}).items()},
+    )
+
+
+def _confirmation(key: str, row: Json) -> Confirmation:
+    return Confirmation(key, "", True, row["by"], datetime.fromisoformat(row["at"]), "tenant file", row.get("note", ""))
+
+
+def _cloud(page: _Page, value: str) -> Cloud:
+    """Return the built-in cloud of that name, or the custom one described by the file `value` points to."""
+    if value in integration.clouds():
+        return integration.clouds()[value]
+    path = page.path.parent / str(value)
+    if not path.is_file():
+        names = ", ".join(integration.clouds())
+        if path.suffix == ".yaml":
+            page.fault(("cloud",), f"the cloud file {path} is not there; for the sandbox, 'runbook sandbox' writes it")
+        else:
+            page.fault(("cloud",), f"{value!r} is neither one of {names} nor a cloud file")
+        page.stop_on_faults()
+    other = _Page(path, "cloud")
+    other.stop_on_faults()
+    row = other.row
+    ca_file = path.parent / row["ca_file"] if "ca_file" in row else None
+    return Cloud(row["name"], row["login"].rstrip("/"), row["graph"].rstrip("/"), False, ca_file=ca_file)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class _Fault:
+    line: int
+    words: str
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML without surprises: times stay text, so that the schema and the reader see the same thing."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in pairs if tag != "tag:yaml.org,2002:timestamp"]
+    for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+class _Page:
+    """One YAML file with its faults and the line of every value."""
+
+    def __init__(self, path: Path, definition: str) -> None:
+        """Read `path` and hold it against the schema's `definition`."""
+        self.path = path
+        self.faults: list[_Fault] = []
+        self.lines: dict[tuple[str | int, ...], int] = {(): 1}
+        self.row: Json = {}
+        self._read()
+        if self.row:
+            self._validate(definition)
+
+    def fault(self, place: tuple[str | int, ...], words: str) -> None:
+        """Note a fault at the line of `place`, or of the nearest place above it that is in the file."""
+        while place not in self.lines:
+            place = place[:-1]
+        self.faults.append(_Fault(self.lines[place], words))
+
+    def stop_on_faults(self) -> None:
+        """Raise one SettingsError that names every fault."""
+        if not self.faults:
+            return
+        listed = "\n".join(f"  line {fault.line}: {fault.words}" for fault in sorted(set(self.faults)))
+        count = f"{len(set(self.faults))} fault{'s' if len(set(self.faults)) > 1 else ''}"
+        example = SCHEMA.with_name("_example.yaml")
+        raise SettingsError(f"{self.path} has {count}:\n{listed}", f"Correct the file; {example} explains every key.")
+
+    def check_times(self, now: datetime) -> None:
+        """Note every confirmation whose time is unreadable, without zone, or in the future."""
+        for place in [place for place in self.lines if place[:1] == ("confirmations",) and place[2:] == ("at",)]:
+            text = self.row["confirmations"][place[1]]["at"]
+            try:
+                at = datetime.fromisoformat(str(text))
+            except ValueError:
+                self.fault(place, f"{text!r} is not a time such as 2026-11-22T21:05:00Z")
+                continue
+            if at.tzinfo is None:
+                self.fault(place, f"{text!r} has no time zone; write 2026-11-22T21:05:00Z")
+            elif at > now:
+                self.fault(place, f"{text} lies in the future; nobody can have confirmed it yet")
+
+    def check_certificate(self) -> None:
+        """Note a certificate sign-in without certificate file."""
+        sign_in = self.row.get("sign_in")
+        if isinstance(sign_in, dict) and sign_in.get("method") == "certificate" and "certificate" not in sign_in:
+            self.fault(("sign_in", "method"), "method 'certificate' needs a line 'certificate:' with the PEM file")
+
+    def _read(self) -> None:
+        try:
+            loader = _Loader(self.path.read_text(encoding="utf-8-sig"))
+            node = loader.get_single_node()
+            self._note_lines(node, ())
+            row = loader.construct_document(node) if node else None
+        except UnicodeDecodeError:
+            self.faults.append(_Fault(1, "the file is not UTF-8 text"))
+        except yaml.MarkedYAMLError as error:
+            line = error.problem_mark.line + 1 if error.problem_mark else 1
+            self.faults.append(_Fault(line, f"not readable as YAML: {error.problem}"))
+        except yaml.YAMLError as error:
+            self.faults.append(_Fault(1, f"not readable as YAML: {error}"))
+        else:
+            if isinstance(row, dict):
+                self.row = row
+            else:
+                self.faults.append(_Fault(1, "the file holds no 'key: value' lines"))
+
+    def _note_lines(self, node: yaml.Node | None, place: tuple[str | int, ...]) -> None:
+        if isinstance(node, yaml.MappingNode):
+            for name, value in node.value:
+                inner = (*place, name.value)
+                if inner in self.lines:
+                    self.faults.append(_Fault(name.start_mark.line + 1, f"{name.value!r} stands twice"))
+                self.lines[inner] = name.start_mark.line + 1
+                self._note_lines(value, inner)
+        elif isinstance(node, yaml.SequenceNode):
+            for index, value in enumerate(node.value):
+                self.lines[*place, index] = value.start_mark.line + 1
+                self._note_lines(value, (*place, index))
+
+    def _validate(self, definition: str) -> None:
+        # jsonschema would spend most of a second building grammars for URI formats that our schema does not use
+        sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
+        import jsonschema
+
+        schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
+        whole = {**schema, "$ref": f"#/$defs/{definition}"}
+        for error in jsonschema.Draft202012Validator(whole).iter_errors(self.row):
+            for place, words in _in_words(error):
+                self.fault(place, words)
+
+
+def _in_words(error: jsonschema.ValidationError) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Say a schema error as a person would; the schema's own descriptions carry the meaning."""
+    place = tuple(error.absolute_path)
+    where = ".".join(str(part) for part in place)
+    schema: Any = error.schema
+    instance: Any = error.instance
+    match error.validator:
+        case "additionalProperties":
+            known = list(schema.get("properties", {}))
+            for name in (name for name in instance if name not in known):
+                near = difflib.get_close_matches(str(name), known, 1)
+                yield (*place, name), f"unknown key {name!r}" + (f"; did you mean {near[0]!r}?" if near else "")
+        case "required":
+            missing = error.message.split("'")[1]
+            yield place, f"{missing!r} is missing" + (f" in {where}" if where else "")
+        case "enum":
+            yield place, f"{where}: {instance!r} is none of {', '.join(schema['enum'])}"
+        case _:
+            yield place, f"{where}: {instance!r} is not {schema.get('description', error.message)}"

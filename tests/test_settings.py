@@ -1,0 +1,149 @@
+"""Tenant files: every fault at once, with its line and a remedy."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from runbook_lib import settings
+from runbook_lib.errors import SettingsError, UsageError
+
+NOW = datetime(2026, 11, 22, 21, 0, tzinfo=UTC)
+GOOD = """\
+name: Contoso
+tenant_id: 11111111-2222-3333-4444-55555555555A
+domain: Contoso.com
+admin: dana@contoso.com
+sign_in: {method: browser, client_id: 11111111-2222-3333-4444-666666666666}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path
+
+
+def faults(folder: Path, text: str) -> list[str]:
+    (folder / "t.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(SettingsError) as raised:
+        settings.load(folder, "t", NOW)
+    assert raised.value.remedy
+    assert str(folder / "t.yaml") in raised.value.message
+    return [line.strip() for line in raised.value.message.splitlines()[1:]]
+
+
+def test_a_good_file_becomes_a_tenant(folder: Path) -> None:
+    (folder / "t.yaml").write_text(GOOD, encoding="utf-8")
+    tenant = settings.load(folder, "t", NOW)
+    assert (tenant.key, tenant.domain, tenant.cloud.graph) == ("t", "contoso.com", "https://graph.microsoft.com")
+    assert tenant.tenant_id == "11111111-2222-3333-4444-55555555555a"
+    assert tenant.cronofy_app == "10bb7e5b-b80b-4e6e-a209-f78581dbc79e"
+    assert "app.cronofy.com" in tenant.activation_hosts
+
+
+@pytest.mark.parametrize("cloud", ["global", "gcc", "gcc-high", "dod", "china"])
+def test_every_microsoft_cloud_has_its_own_hosts(folder: Path, cloud: str) -> None:
+    (folder / "t.yaml").write_text(f"{GOOD}cloud: {cloud}\n", encoding="utf-8")
+    found = settings.load(folder, "t", NOW).cloud
+    assert found.microsoft
+    assert found.login.startswith("https://login.")
+
+
+def test_a_custom_cloud_is_a_file_beside_and_never_counts_as_microsofts(folder: Path) -> None:
+    (folder / "cloud.yaml").write_text(
+        "name: lab\nlogin: https://localhost:1\ngraph: https://localhost:1/\nca_file: ca.pem\n"
+    )
+    (folder / "t.yaml").write_text(f"{GOOD}cloud: cloud.yaml\n", encoding="utf-8")
+    cloud = settings.load(folder, "t", NOW).cloud
+    assert (cloud.name, cloud.graph, cloud.ca_file) == ("lab", "https://localhost:1", folder / "ca.pem")
+    assert not cloud.microsoft
+
+
+def test_all_faults_are_told_at_once_each_with_its_line(folder: Path) -> None:
+    text = """\
+name: Contoso
+tenant_id: not-a-guid
+domian: contoso.com
+admin: dana
+sign_in:
+  method: magic
+  client_id: 11111111-2222-3333-4444-666666666666
+confirmations:
+  disconnectd: {by: Sam, at: 2026-11-20T21:00:00Z}
+  activated: {by: Sam, at: 2026-12-20T21:00:00Z}
+"""
+    assert faults(folder, text) == [
+        "line 1: 'domain' is missing",
+        "line 2: tenant_id: 'not-a-guid' is not a GUID such as 62e90394-69f5-4237-9190-012177145e10",
+        "line 3: unknown key 'domian'; did you mean 'domain'?",
+        "line 4: admin: 'dana' is not an account name such as dana@contoso.com",
+        "line 6: sign_in.method: 'magic' is none of certificate, browser, device-code",
+        "line 9: unknown key 'disconnectd'; did you mean 'disconnected'?",
+        "line 10: 2026-12-20T21:00:00Z lies in the future; nobody can have confirmed it yet",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("", "line 1: the file holds no 'key: value' lines"),
+        ("- a\n- b\n", "line 1: the file holds no 'key: value' lines"),
+        ("name: [a\n", "line 2: not readable as YAML: expected ',' or ']', but got '<stream end>'"),
+        (GOOD + "name: twice\n", "line 6: 'name' stands twice"),
+        (GOOD + "cloud: mars\n", "line 6: 'mars' is neither one of global, gcc, gcc-high, dod, china nor a cloud file"),
+        (
+            GOOD.replace("browser", "certificate"),
+            "line 5: method 'certificate' needs a line 'certificate:' with the PEM file",
+        ),
+        (
+            GOOD + "confirmations:\n  disconnected: {by: Sam, at: 2026-11-23T21:00:00Z}\n",
+            "line 7: 2026-11-23T21:00:00Z lies in the future; nobody can have confirmed it yet",
+        ),
+        (
+            GOOD + "confirmations:\n  disconnected: {by: Sam, at: 2026-11-20T21:00:00}\n",
+            "line 7: '2026-11-20T21:00:00' has no time zone; write 2026-11-22T21:05:00Z",
+        ),
+        (
+            GOOD + "confirmations:\n  disconnected: {by: Sam, at: yesterday}\n",
+            "line 7: 'yesterday' is not a time such as 2026-11-22T21:05:00Z",
+        ),
+        (GOOD + "confirmations:\n  disconnected: {by: Sam}\n", "line 7: 'at' is missing in confirmations.disconnected"),
+    ],
+)
+def test_a_fault_is_told_in_words_with_its_line(folder: Path, text: str, fault: str) -> None:
+    assert faults(folder, text) == [fault]
+
+
+def test_a_file_that_is_not_utf8_is_told_so(folder: Path) -> None:
+    (folder / "t.yaml").write_bytes("name: Müller\n".encode("latin-1"))
+    with pytest.raises(SettingsError, match="not UTF-8"):
+        settings.load(folder, "t", NOW)
+
+
+@pytest.mark.parametrize("key", ["contosso", "../contoso", "_example"])
+def test_an_unknown_tenant_is_told_with_the_ones_there_are(folder: Path, key: str) -> None:
+    (folder / "contoso.yaml").write_text(GOOD, encoding="utf-8")
+    with pytest.raises(UsageError) as raised:
+        settings.load(folder, key, NOW)
+    assert "contoso" in raised.value.remedy
+
+
+def test_the_cloud_file_of_the_sandbox_says_how_it_comes_to_be(folder: Path) -> None:
+    assert "'runbook sandbox' writes it" in faults(folder, f"{GOOD}cloud: ../.sandbox/cloud.yaml\n")[0]
+
+
+def test_the_example_explains_every_key_and_is_itself_sound() -> None:
+    parameters = settings.SCHEMA.parent
+    tenant = settings.load(parameters, "_example", NOW)
+    assert tenant.name == "Contoso Ltd"
+    assert "_example" not in settings.keys(parameters)
+
+
+def test_what_a_record_keeps_of_the_file_names_no_path(folder: Path) -> None:
+    text = GOOD.replace("method: browser", "method: certificate, certificate: secret.pem")
+    (folder / "t.yaml").write_text(text, encoding="utf-8")
+    kept = settings.plain(settings.load(folder, "t", NOW))
+    assert "secret.pem" not in str(kept)
+    assert str(folder) not in str(kept)
