@@ -1,0 +1,224 @@
+"""The run's folder and the records in it: created, read back, never overwritten."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from runbook_lib.errors import ArchiveError
+from runbook_lib.model import Answer, Confirmation, Finding, Json, Look, Raw, Status, worst
+
+SCHEMA = 1
+"""The version of the record's shape; raised whenever a field changes its meaning."""
+
+STEPS = {
+    "00_preflight": "Preflight",
+    "01_disconnect": "Step 1. Disconnect the existing integration",
+    "02_connect": "Step 2. Connect to Graph in SpaceIQ",
+    "03_activate": "Step 3. Activate from the e-mail",
+    "04_credentials": "Step 4. Enter the administrator's credentials",
+    "05_permissions": "Step 5. Accept the permissions",
+    "06_access": "Step 6. Review Cronofy's access",
+    "07_sync": "Step 7. Synchronisation and test",
+    "08_report": "The tenant's report",
+    "09_portfolio": "All tenants",
+}
+JUDGED = tuple(STEPS)[:8]
+"""The steps whose outcomes make the tenant's outcome."""
+
+
+def home(name: str) -> Path:
+    """Return the `parameters` or `outputs` folder: RUNBOOK_PARAMETERS / RUNBOOK_OUTPUTS, else the checkout's."""
+    override = os.environ.get(f"RUNBOOK_{name.upper()}")
+    return Path(override) if override else Path(__file__).resolve().parent.parent / name
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What one step of one run did, saw and concluded; one JSON file."""
+
+    schema: int
+    step: str
+    look: int
+    run: str
+    tenant: Json
+    cloud: Json
+    outcome: Status
+    started: datetime
+    finished: datetime
+    operator: Json
+    findings: tuple[Finding, ...]
+    confirmations: tuple[Confirmation, ...]
+    answers: tuple[Answer, ...]
+    looks: tuple[Json, ...]
+    requests: tuple[Json, ...]
+    tables: tuple[str, ...]
+    raw_sha256: str
+    settings: Json
+    override: str
+    versions: Json
+    how_to: Json
+    waiting: str = ""
+
+    @property
+    def name(self) -> str:
+        """Return the file name without ending: `06_access`, or `06_access.2` for the second look."""
+        return look_name(self.step, self.look)
+
+
+def look_name(step: str, look: int) -> str:
+    """Return the stem that all files of this look at `step` share."""
+    return step if look == 1 else f"{step}.{look}"
+
+
+def new_run(tenant_folder: Path, now: datetime) -> Path:
+    """Create and return an empty run folder `<UTC time>-<suffix>/` with its `data/`."""
+    name = f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
+    folder = tenant_folder / name
+    try:
+        (folder / "data").mkdir(parents=True)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    return folder
+
+
+def runs(outputs: Path, key: str) -> list[Path]:
+    """Return the run folders of tenant `key`, oldest first."""
+    folder = outputs / key
+    return sorted(path for path in folder.iterdir() if (path / "data").is_dir()) if folder.is_dir() else []
+
+
+def is_sealed(folder: Path) -> bool:
+    """Tell whether the run was closed: its tag manifest is the last file that sealing writes."""
+    return (folder / "tagmanifest-sha256.txt").exists()
+
+
+def all_records(folder: Path) -> list[Record]:
+    """Return every record of the run in the order of steps and looks; raise ArchiveError on a damaged one."""
+    found = [read(path) for path in (folder / "data").glob("??_*.json") if not path.name.endswith(".raw.json")]
+    return sorted(found, key=lambda record: (record.step, record.look))
+
+
+def latest(folder: Path) -> dict[str, Record]:
+    """Return the newest record of each step."""
+    return {record.step: record for record in all_records(folder)}
+
+
+def outcome(records: Mapping[str, Record]) -> Status:
+    """Return the tenant's outcome: the worst of steps 0 to 7, `unknown` when there is none."""
+    return worst(records[step].outcome for step in JUDGED if step in records)
+
+
+def next_look(folder: Path, step: str) -> int:
+    """Return the number the next record of `step` will have: past every file that an earlier look left."""
+    names = [path.name for place in ("data", "data/tables") for path in (folder / place).glob(f"{step}.*")]
+    looks = [name.removeprefix(f"{step}.").partition(".")[0] for name in names if not name.endswith(".ipynb")]
+    return 1 + max((int(look) if look.isdigit() else 1 for look in looks), default=0)
+
+
+def read(path: Path) -> Record:
+    """Return the record in `path`; raise ArchiveError when it is no record of ours."""
+    try:
+        row = json.loads(path.read_text(encoding="utf-8"))
+        row["outcome"] = Status(row["outcome"])
+        row["started"] = datetime.fromisoformat(row["started"])
+        row["finished"] = datetime.fromisoformat(row["finished"])
+        row["findings"] = tuple(Finding(**{**one, "status": Status(one["status"])}) for one in row["findings"])
+        row["confirmations"] = tuple(_dated(Confirmation, one) for one in row["confirmations"])
+        row["answers"] = tuple(_dated(Answer, one) for one in row["answers"])
+        for name in ("looks", "requests", "tables"):
+            row[name] = tuple(row[name])
+        known = {field.name for field in fields(Record)}
+        return Record(**{name: value for name, value in row.items() if name in known})
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        remedy = "Restore it from the archive, or move the run's folder aside and start a new run."
+        raise ArchiveError(f"{path.name} is not a complete record ({error}).", remedy) from error
+
+
+def _dated(kind: type[Any], row: Json) -> Any:
+    return kind(**{**row, "at": datetime.fromisoformat(row["at"]) if row["at"] else None})
+
+
+def write(folder: Path, record: Record) -> Path:
+    """Write `record` into the run's folder and return its path."""
+    path = folder / "data" / f"{record.name}.json"
+    write_new(path, to_json(asdict(record)))
+    return path
+
+
+def raw_json(raw: Raw) -> bytes:
+    """Return the raw answers as they are archived."""
+    return to_json({name: asdict(look) for name, look in raw.items()})
+
+
+def read_raw(path: Path) -> dict[str, Look]:
+    """Return the raw answers archived in `path`, to be judged again."""
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        return {
+            name: Look(**{**row, "asked_at": datetime.fromisoformat(row["asked_at"]), "rows": tuple(row["rows"])})
+            for name, row in stored.items()
+        }
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise ArchiveError(
+            f"{path.name} does not hold raw answers ({error}).", "Restore it from the archive."
+        ) from error
+
+
+def to_json(value: object) -> bytes:
+    """Return readable JSON with a final newline; times as ISO 8601."""
+    text = json.dumps(value, indent=1, ensure_ascii=False, default=_plain)
+    return (text + "\n").encode()
+
+
+def _plain(value: object) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+def write_new(path: Path, content: bytes) -> None:
+    """Create `path` with `content` in one piece, or raise ArchiveError and leave nothing behind.
+
+    The bytes go to a temporary file first and are linked into place, so that a crash never leaves half a file and an
+    existing file is never replaced.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            _place(Path(temporary), path)
+        finally:
+            Path(temporary).unlink(missing_ok=True)
+    except FileExistsError as error:
+        remedy = "Someone else is working in this run; agree who goes on, then run the step again."
+        raise ArchiveError(f"{path.name} exists already and is never overwritten.", remedy) from error
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+def _place(temporary: Path, path: Path) -> None:
+    try:
+        path.hardlink_to(temporary)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links (some network shares): exclusive creation is the next best
+        with path.open("xb") as file:
+            file.write(temporary.read_bytes())
+
+
+def _unwritable(path: Path, error: OSError) -> ArchiveError:
+    why = error.strerror or str(error)
+    return ArchiveError(
+        f"{path} cannot be written: {why}.",
+        "Free space or correct the folder's permissions, or set RUNBOOK_OUTPUTS to a folder of your own.",
+    )
