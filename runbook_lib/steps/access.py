@@ -1,0 +1,89 @@
+"""Step 6: what Cronofy may do in this tenant, against exactly what is documented."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from runbook_lib.model import Json, Raw, Rows, Status, Tenant, check
+from runbook_lib.steps import grants
+from runbook_lib.steps.grants import Line
+
+CALLS = grants.CALLS
+read = grants.read
+
+PORTAL = "https://entra.microsoft.com/#view/Microsoft_AAD_IAM/StartboardApplicationsMenuBlade/~/AppAppsPreview"
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Cronofy's enterprise application, and the scope truth table."""
+
+    raw: Raw
+    app_id: str
+    apps: tuple[Json, ...]
+    lines: tuple[Line, ...]
+
+
+def parse(raw: Raw, tenant: Tenant) -> Access:
+    """Name what the answers hold."""
+    return Access(raw, tenant.cronofy_app, raw["cronofy"].rows, grants.lines(raw))
+
+
+@check(
+    "cronofy-present",
+    "Cronofy's enterprise application is in the tenant and enabled",
+    looks=("cronofy",),
+    remedy="Repeat steps 3 to 5; if the application is disabled, enable it in the Entra admin center.",
+    link=PORTAL,
+)
+def cronofy_present(facts: Access) -> Rows:
+    """Look at the service principal itself."""
+    if not facts.apps:
+        yield facts.app_id, Status.FAIL, "no enterprise application with this id in the tenant"
+    for app in facts.apps:
+        enabled = app.get("accountEnabled") is not False
+        yield app["displayName"], Status.PASS if enabled else Status.FAIL, "enabled" if enabled else "disabled"
+
+
+@check(
+    "application-permissions-granted",
+    "Every documented application permission is granted",
+    looks=("cronofy", "app_role_assignments"),
+    remedy="Repeat steps 3 to 5 and accept both consent screens.",
+    link=PORTAL,
+)
+def application_permissions_granted(facts: Access) -> Rows:
+    """Compare the application roles with the documented set."""
+    for line in facts.lines:
+        if line.required and line.kind == "application":
+            yield line.name, line.status, f"granted: {line.granted}"
+
+
+@check(
+    "delegated-permissions-granted",
+    "Every documented delegated permission is granted for the whole tenant",
+    looks=("cronofy", "delegated_grants"),
+    remedy="Repeat steps 3 to 5 and accept both consent screens.",
+    link=PORTAL,
+)
+def delegated_permissions_granted(facts: Access) -> Rows:
+    """Compare the delegated grants with the documented set."""
+    for line in facts.lines:
+        if line.required and line.kind == "delegated":
+            yield line.name, line.status, f"granted: {line.granted}"
+
+
+@check(
+    "no-extra-permissions",
+    "Cronofy holds nothing beyond what is documented",
+    looks=("cronofy", "app_role_assignments", "delegated_grants"),
+    remedy="Ask Cronofy why it holds this; if nobody can say, remove it in the Entra admin center under Permissions.",
+    link=PORTAL,
+)
+def no_extra_permissions(facts: Access) -> Rows:
+    """List everything that no document asks for, on every resource."""
+    extras = [line for line in facts.lines if line.extra]
+    for line in extras:
+        yield f"{line.name} ({line.kind})", Status.FAIL, f"granted on {line.resource}: {line.granted}"
+    if not extras:
+        yield "all grants", Status.PASS, "nothing extra"

@@ -1,0 +1,73 @@
+"""Step 2: the domain that is typed into SpaceIQ, against the tenant's verified domains."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from runbook_lib.model import Raw, Rows, Status, Tenant, check
+
+if TYPE_CHECKING:
+    from runbook_lib.graph import Graph
+
+CALLS = ("organization", "domains")
+
+
+@dataclass(frozen=True, slots=True)
+class Domains:
+    """The domain we mean to type, and the domains of the tenant by name: verified or not."""
+
+    raw: Raw
+    intended: str
+    tenant_id: str
+    answered_by: tuple[str, ...]
+    verified: dict[str, bool]
+
+
+def read(graph: Graph, tenant: Tenant) -> Raw:  # noqa: ARG001 - steps read alike
+    """Ask for the organization and its domains."""
+    return {name: graph.look(name) for name in CALLS}
+
+
+def parse(raw: Raw, tenant: Tenant) -> Domains:
+    """Name what the answers hold."""
+    return Domains(
+        raw,
+        tenant.domain,
+        tenant.tenant_id,
+        tuple(row["id"] for row in raw["organization"].rows),
+        {row["id"].lower(): bool(row.get("isVerified")) for row in raw["domains"].rows},
+    )
+
+
+@check(
+    "tenant-intended",
+    "The answers come from the tenant of the tenant file",
+    looks=("organization",),
+    remedy="Stop. Correct tenant_id in the tenant file, or sign in to the right tenant.",
+    link="https://entra.microsoft.com/#view/Microsoft_AAD_IAM/TenantOverview.ReactView",
+)
+def tenant_intended(facts: Domains) -> Rows:
+    """Compare the organization's id with the tenant file's."""
+    for found in facts.answered_by:
+        same = found.lower() == facts.tenant_id
+        yield found, Status.PASS if same else Status.FAIL, "as intended" if same else f"expected {facts.tenant_id}"
+
+
+@check(
+    "domain-verified",
+    "The domain for SpaceIQ is a verified domain of the tenant",
+    looks=("domains",),
+    remedy="Type a verified domain of this tenant into SpaceIQ, and write it as domain in the tenant file.",
+    link="https://entra.microsoft.com/#view/Microsoft_AAD_IAM/DomainsList.ReactView",
+)
+def domain_verified(facts: Domains) -> Rows:
+    """Look the intended domain up among the tenant's."""
+    others = ", ".join(sorted(name for name, verified in facts.verified.items() if verified)) or "none"
+    match facts.verified.get(facts.intended):
+        case True:
+            yield facts.intended, Status.PASS, "verified"
+        case False:
+            yield facts.intended, Status.FAIL, "in the tenant, but not verified"
+        case None:
+            yield facts.intended, Status.FAIL, f"not a domain of this tenant; verified: {others}"

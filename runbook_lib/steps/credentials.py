@@ -1,0 +1,57 @@
+"""Step 4: may the named administrator grant what Cronofy asks for?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from runbook_lib import integration
+from runbook_lib.model import Raw, Rows, Status, Tenant, check
+
+if TYPE_CHECKING:
+    from runbook_lib.graph import Graph
+
+CALLS = ("admin_roles",)
+
+
+@dataclass(frozen=True, slots=True)
+class AdminRoles:
+    """The administrator's active directory roles: template id -> name."""
+
+    raw: Raw
+    admin: str
+    roles: dict[str, str]
+
+
+def read(graph: Graph, tenant: Tenant) -> Raw:
+    """Ask for the directory roles of the administrator named in the tenant file."""
+    return {"admin_roles": graph.look("admin_roles", user=tenant.admin)}
+
+
+def parse(raw: Raw, tenant: Tenant) -> AdminRoles:
+    """Name the roles; objects whose name Graph withheld keep their id."""
+    rows = raw["admin_roles"].rows
+    return AdminRoles(
+        raw,
+        tenant.admin,
+        {row.get("roleTemplateId") or row["id"]: row.get("displayName") or "name withheld" for row in rows},
+    )
+
+
+@check(
+    "admin-can-consent",
+    "The administrator of step 4 holds an active role that may grant Graph application permissions",
+    looks=("admin_roles",),
+    remedy="Activate Global Administrator (Cronofy's documented minimum) or Privileged Role Administrator for this "
+    "account before step 4; with PIM an eligible role must be activated first.",
+    link="https://entra.microsoft.com/#view/Microsoft_AAD_IAM/RolesManagementMenuBlade/~/AllRoles",
+)
+def admin_can_consent(facts: AdminRoles) -> Rows:
+    """Look for a consenting role; its absence is a warning, because custom roles and PIM are not seen here."""
+    consenting: dict[str, str] = integration.facts()["consenting_roles"]
+    held = [consenting[template] for template in facts.roles if template in consenting]
+    others = ", ".join(sorted(facts.roles.values())) or "none"
+    if held:
+        yield facts.admin, Status.PASS, f"holds {', '.join(sorted(held))}"
+    else:
+        yield facts.admin, Status.PENDING, f"no consenting role is active; active roles: {others}"

@@ -1,0 +1,153 @@
+"""The scope truth table, and what steps 5 and 6 conclude from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from runbook_lib import integration
+from runbook_lib.model import Json, Look, Status, judge
+from runbook_lib.steps import access, grants, permissions
+from tests.steps.facts import TENANT, look, refused
+
+GRAPH, EXCHANGE = "graph-object-id", "exchange-object-id"
+NAMES = {one.id: one.name for one in integration.permissions()}
+APPLICATION = [one.id for one in integration.permissions() if one.kind == "application"]
+WORK_HOURS = "d91697b0-a708-4c11-a712-8fb2dc081aa2"
+"""Calendars.ReadWrite.All: by its name a calendar permission, by its meaning work hours and locations."""
+
+RESOURCES = {
+    f"resource {GRAPH}": look(
+        "resource",
+        {
+            "id": GRAPH,
+            "appId": "00000003-0000-0000-c000-000000000000",
+            "displayName": "Microsoft Graph",
+            "appRoles": [{"id": i, "value": NAMES[i]} for i in APPLICATION]
+            + [{"id": WORK_HOURS, "value": "Calendars.ReadWrite.All"}],
+            "oauth2PermissionScopes": [{"id": one.id, "value": one.name} for one in integration.permissions()],
+        },
+    ),
+    f"resource {EXCHANGE}": look(
+        "resource",
+        {
+            "id": EXCHANGE,
+            "appId": "00000002-0000-0ff1-ce00-000000000000",
+            "displayName": "Office 365 Exchange Online",
+            "appRoles": [{"id": "dc890d15-9560-4a4c-9b7f-a736ec74ec40", "value": "full_access_as_app"}],
+            "oauth2PermissionScopes": [],
+        },
+    ),
+}
+
+
+def role(role_id: str, resource: str = GRAPH) -> Json:
+    return {"appRoleId": role_id, "resourceId": resource, "createdDateTime": "2026-11-20T21:10:00Z"}
+
+
+def delegated(scope: str, user: str | None = None) -> Json:
+    kind = "Principal" if user else "AllPrincipals"
+    return {"scope": scope, "consentType": kind, "principalId": user, "resourceId": GRAPH}
+
+
+def raw(roles: list[Json], scopes: list[Json]) -> Mapping[str, Look]:
+    return RESOURCES | {
+        "cronofy": look("service_principal", {"id": "sp", "displayName": "Cronofy Enterprise for Office 365"}),
+        "app_role_assignments": look("app_role_assignments", *roles),
+        "delegated_grants": look("delegated_grants", *scopes),
+    }
+
+
+ALL_ROLES = [role(one) for one in APPLICATION]
+BOTH = [delegated(" openid email")]
+
+
+def table(roles: list[Json], scopes: list[Json]) -> dict[str, tuple[str, Status]]:
+    return {line.name: (line.granted, line.status) for line in grants.lines(raw(roles, scopes))}
+
+
+def test_what_is_documented_and_granted_passes_under_its_real_name() -> None:
+    lines = grants.lines(raw(ALL_ROLES, BOTH))
+    assert [(line.documented, line.name, line.kind, line.granted) for line in lines] == [
+        ("User.Read.All", "User.Read.All", "application", "yes"),
+        ("Organization.Read.All", "Organization.Read.All", "application", "yes"),
+        ("Places.Read.All", "Place.Read.All", "application", "yes"),
+        ("Calendars.ReadWrite", "Calendars.ReadWrite", "application", "yes"),
+        ("", "openid", "delegated", "yes"),
+        ("", "email", "delegated", "yes"),
+    ]
+    assert lines[2].remark == "the how-to writes Places.Read.All"
+    assert {line.status for line in lines} == {Status.PASS}
+
+
+def test_a_role_with_a_similar_name_does_not_stand_in_for_the_required_one() -> None:
+    found = table([role(one) for one in APPLICATION[:3]] + [role(WORK_HOURS)], BOTH)
+    assert found["Calendars.ReadWrite"] == ("no", Status.FAIL)
+    assert found["Calendars.ReadWrite.All"] == ("yes", Status.FAIL)
+
+
+def test_the_right_role_id_on_another_resource_is_not_the_required_permission() -> None:
+    found = grants.lines(raw([role(one, EXCHANGE) for one in APPLICATION], BOTH))
+    assert all(line.granted == "no" for line in found if line.required and line.kind == "application")
+    assert sum(line.extra for line in found) == 4
+
+
+def test_extra_grants_are_listed_with_resource_and_holder() -> None:
+    lines = grants.lines(
+        raw(
+            [*ALL_ROLES, role("dc890d15-9560-4a4c-9b7f-a736ec74ec40", EXCHANGE), role("unheard-of")],
+            [*BOTH, delegated("Mail.Read", user="user-7")],
+        )
+    )
+    assert [(line.name, line.resource, line.granted) for line in lines if line.extra] == [
+        ("full_access_as_app", EXCHANGE, "yes"),
+        ("role unheard-of", GRAPH, "yes"),
+        ("Mail.Read", "Microsoft Graph", "yes, for user user-7"),
+    ]
+
+
+def test_the_default_role_is_no_permission() -> None:
+    assert len(grants.lines(raw([*ALL_ROLES, role(grants.DEFAULT_ROLE)], BOTH))) == 6
+
+
+def test_a_delegated_grant_for_one_user_is_not_tenant_wide() -> None:
+    assert table(ALL_ROLES, [delegated("openid email", user="u")])["openid"] == ("for 1 user(s) only", Status.FAIL)
+
+
+@pytest.mark.parametrize(
+    ("roles", "scopes", "status", "says"),
+    [
+        (ALL_ROLES, BOTH, Status.PASS, "all documented permissions"),
+        ([], BOTH, Status.FAIL, "half consent"),
+        (ALL_ROLES[:3], BOTH, Status.FAIL, "incomplete; missing: Calendars.ReadWrite"),
+        ([], [], Status.FAIL, "incomplete; missing: User.Read.All"),
+    ],
+)
+def test_step_5_names_a_half_consent(roles: list[Json], scopes: list[Json], status: Status, says: str) -> None:
+    (finding,) = judge(permissions.parse(raw(roles, scopes), TENANT))
+    assert finding.status is status
+    assert finding.saw.startswith(says)
+
+
+def test_without_cronofy_in_the_tenant_step_5_says_so() -> None:
+    nothing = {"cronofy": look("x"), "app_role_assignments": look("x"), "delegated_grants": look("x")}
+    (finding,) = judge(permissions.parse(nothing, TENANT))
+    assert finding.saw.startswith("no consent: Cronofy's application is not in this tenant")
+    found = {one.check: one.status for one in judge(access.parse(nothing, TENANT))}
+    assert found["cronofy-present"] is Status.FAIL
+
+
+def test_grants_that_could_not_be_read_are_unknown_and_the_others_are_still_judged() -> None:
+    blind = {**raw(ALL_ROLES, []), "delegated_grants": refused("delegated_grants")}
+    found = {(one.check, one.subject): one.status for one in judge(access.parse(blind, TENANT))}
+    assert found["application-permissions-granted", "Calendars.ReadWrite"] is Status.PASS
+    assert found["delegated-permissions-granted", "delegated_grants"] is Status.UNKNOWN
+    assert found["no-extra-permissions", "delegated_grants"] is Status.UNKNOWN
+    assert {line.granted for line in access.parse(blind, TENANT).lines if line.kind == "delegated"} == {"not seen"}
+
+
+def test_a_disabled_application_fails_step_6() -> None:
+    row = {"id": "sp", "displayName": "Cronofy", "accountEnabled": False}
+    facts = access.parse({**raw(ALL_ROLES, BOTH), "cronofy": look("service_principal", row)}, TENANT)
+    assert {one.check: one.saw for one in judge(facts)}["cronofy-present"] == "disabled"
