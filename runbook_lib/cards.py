@@ -1,0 +1,46 @@
+"""Small cards that notebooks show: escaped HTML, and the same as plain text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from html import escape
+
+from runbook_lib.model import Status
+
+
+def status_words(status: Status) -> str:
+    """Return the status as sign and word, readable without colour."""
+    return f"{status.symbol} {status.value}"
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A title, lines of label and text, and the status they add up to."""
+
+    title: str
+    lines: Mapping[str, str]
+    status: Status | None = None
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        """Return what Jupyter shows."""
+        return {"text/html": self.html(), "text/plain": str(self)}
+
+    def __str__(self) -> str:
+        """Return the card as plain lines."""
+        mark = f"[{status_words(self.status)}] " if self.status else ""
+        return "\n".join([f"{mark}{self.title}", *(f"  {label}: {text}" for label, text in self.lines.items() if text)])
+
+    def html(self) -> str:
+        """Return the card as HTML; every text is escaped, colours follow the theme."""
+        rows = "".join(
+            f"<tr><th style='text-align:left;font-weight:normal;opacity:.7;padding:0 1em 0 0'>{escape(label)}</th>"
+            f"<td style='text-align:left'>{escape(text)}</td></tr>"
+            for label, text in self.lines.items()
+            if text
+        )
+        mark = f"<b>{escape(status_words(self.status))}</b> · " if self.status else ""
+        return (
+            "<div style='border-left:4px solid currentColor;padding:.2em 1em;margin:.3em 0'>"
+            f"<div>{mark}<b>{escape(self.title)}</b></div><table style='margin:0'>{rows}</table></div>"
+        )

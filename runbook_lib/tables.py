@@ -1,0 +1,142 @@
+"""Tables for notebooks, CSV files and reports. The one home of pandas."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+import pandas as pd
+
+from runbook_lib import records
+from runbook_lib.cards import status_words
+from runbook_lib.errors import ArchiveError
+from runbook_lib.model import CHECKS, Finding, Raw, Status
+from runbook_lib.steps.grants import Line
+from runbook_lib.steps.sync import Room, RoomFacts
+
+Table = pd.DataFrame
+"""What notebooks show; `attrs["name"]` names its CSV file."""
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""First characters that make a spreadsheet run a cell: https://owasp.org/www-community/attacks/CSV_Injection"""
+
+pd.set_option("display.max_colwidth", None)
+
+
+def table(name: str, rows: Iterable[Mapping[str, object]], columns: Iterable[str]) -> Table:
+    """Return a table called `name` with exactly these columns, also when there are no rows."""
+    frame = pd.DataFrame(list(rows), columns=list(columns))
+    frame.attrs["name"] = name
+    return frame
+
+
+def counts(raw: Raw) -> Table:
+    """Return what was asked, how many of how many came, and why not."""
+    rows = [
+        {
+            "question": name,
+            "rows": look.population,
+            "complete": "no: could not look" if look.refusal else "yes" if look.complete else "no",
+            "reason": look.refusal,
+            "asked at": f"{look.asked_at:%Y-%m-%d %H:%M:%S} UTC",
+        }
+        for name, look in raw.items()
+    ]
+    return table("counts", rows, ["question", "rows", "complete", "reason", "asked at"])
+
+
+def findings(found: Iterable[Finding]) -> Table:
+    """Return every finding, worst first."""
+    order = list(Status)
+    rows = [
+        {
+            "status": status_words(one.status),
+            "question": CHECKS[one.check].title,
+            "about": one.subject,
+            "saw": one.saw,
+            "check": one.check,
+        }
+        for one in sorted(found, key=lambda one: order.index(one.status))
+    ]
+    return table("findings", rows, ["status", "question", "about", "saw", "check"])
+
+
+def to_do(found: Iterable[Finding]) -> Table:
+    """Return what is left to do: every finding that needs somebody, with remedy and link."""
+    rows = [
+        {
+            "status": status_words(one.status),
+            "about": one.subject,
+            "saw": one.saw,
+            "what to do": one.remedy,
+            "where": one.link,
+        }
+        for one in found
+        if one.status in (Status.FAIL, Status.UNKNOWN, Status.PENDING)
+    ]
+    return table("to_do", rows, ["status", "about", "saw", "what to do", "where"])
+
+
+def scopes(lines: Iterable[Line]) -> Table:
+    """Return the scope truth table: what is documented against what Cronofy holds."""
+    rows = [
+        {
+            "documented": line.documented or "not in the how-to",
+            "permission": line.name,
+            "resource": line.resource,
+            "kind": line.kind,
+            "required": "yes" if line.required else "no",
+            "granted": line.granted,
+            "extra": "yes" if line.extra else "no",
+            "status": status_words(line.status),
+            "since": f"{line.since:%Y-%m-%d %H:%M} UTC" if line.since else "",
+            "remark": line.remark,
+        }
+        for line in lines
+    ]
+    columns = "documented permission resource kind required granted extra status since remark"
+    return table("scopes", rows, columns.split())
+
+
+def rooms(facts: RoomFacts) -> Table:
+    """Return every room with its state, the reason, and what each source says of it."""
+    rows = [{**asdict(room), "state": room.state.value} for room in facts.rooms]
+    columns = list(Room.__dataclass_fields__)
+    frame = table("rooms", rows, columns)
+    frame["capacity"] = frame["capacity"].astype("Int64")
+    return frame.rename(columns=lambda name: name.replace("_", " "))
+
+
+def room_counts(facts: RoomFacts) -> Table:
+    """Return how many rooms are in each state; the last row says of how many the table knows."""
+    counted = Counter(room.state for room in facts.rooms)
+    rows = [{"state": state.value, "rooms": str(count)} for state, count in counted.most_common()]
+    rows.append({"state": "all rooms seen", "rooms": facts.raw["rooms"].population})
+    return table("room_counts", rows, ["state", "rooms"])
+
+
+def write_csv(data: Path, stem: str, frame: Table) -> str:
+    """Write `frame` to data/tables/<stem>.<name>.csv and return that path relative to `data`.
+
+    A text that a spreadsheet would run as a formula gets an apostrophe in front.
+    """
+    relative = f"tables/{stem}.{frame.attrs['name']}.csv"
+    safe = frame.map(_inert).rename(columns=_inert)
+    records.write_new(data / relative, safe.to_csv(index=False, lineterminator="\r\n").encode("utf-8-sig"))
+    return relative
+
+
+def read_csv(path: Path) -> Table:
+    """Return an archived table as text, cell by cell as it was written; raise ArchiveError when it is damaged."""
+    try:
+        frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except (OSError, ValueError) as error:
+        raise ArchiveError(f"{path.name} is not a readable table ({error}).", "Restore it from the archive.") from error
+    frame.attrs["name"] = path.stem.rpartition(".")[2]
+    return frame
+
+
+def _inert(value: object) -> object:
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value

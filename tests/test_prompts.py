@@ -1,0 +1,130 @@
+"""Questions to people: nobody's silence is ever taken for a word."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from runbook_lib import prompts
+from runbook_lib.errors import UsageError
+from runbook_lib.model import Answer, Confirmation, Status
+from runbook_lib.prompts import Prompt
+from tests.steps.facts import TENANT
+
+AT = datetime(2026, 11, 20, 21, 0, tzinfo=UTC)
+KNOWN = replace(TENANT, confirmations={"done": Confirmation("done", "", True, "Sam", AT, "tenant file", "quick")})
+
+
+@pytest.fixture
+def unattended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUNBOOK_UNATTENDED", "1")
+
+
+@pytest.fixture
+def attended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RUNBOOK_UNATTENDED", raising=False)
+    monkeypatch.setenv("RUNBOOK_ATTENDED", "1")
+
+
+async def awaited(prompt: Prompt, *, within: float = 0.2) -> str:
+    async def wait() -> str:
+        return str(await prompt)
+
+    return await asyncio.wait_for(wait(), within)
+
+
+def test_unattended_an_unanswered_question_stays_pending_and_waits_for_nobody(unattended: None) -> None:
+    prompt = prompts.attest(TENANT, "done", "I did it.")
+    assert "not confirmed yet" in asyncio.run(awaited(prompt))
+    assert prompt.result.status is Status.PENDING
+
+
+def test_unattended_the_tenant_file_speaks_with_name_time_and_source(unattended: None) -> None:
+    prompt = prompts.attest(KNOWN, "done", "I did it.")
+    said = asyncio.run(awaited(prompt))
+    assert prompt.result == Confirmation("done", "I did it.", True, "Sam", AT, "tenant file", "quick")
+    for words in ("I did it.", "confirmed", "Sam", "2026-11-20 21:00 UTC", "tenant file", "quick"):
+        assert words in said
+
+
+def test_attended_the_tenant_file_confirms_nothing_but_prefills_the_name(attended: None) -> None:
+    prompt = prompts.attest(KNOWN, "done", "I did it.")
+    assert prompt.result == Confirmation("done", "I did it.")
+    assert "Sam" in [getattr(child, "value", "") for child in prompt._form.children]
+
+
+def test_attended_the_cell_waits_until_a_person_has_pressed_the_button(attended: None) -> None:
+    async def evening() -> str:
+        prompt = prompts.attest(TENANT, "done", "I did it.")
+        with pytest.raises(TimeoutError):
+            await awaited(prompt, within=0.05)
+        asyncio.get_running_loop().call_later(0.01, press, prompt, "Dana Diaz")
+        return await awaited(prompt, within=2)
+
+    said = asyncio.run(evening())
+    assert "confirmed" in said
+    assert "Dana Diaz" in said
+    assert "form" in said
+
+
+def press(prompt: Prompt, name: str, answer: str | None = None) -> None:
+    *_, field, name_field, button, _told = prompt._form.children
+    name_field.value = name
+    if answer is not None:
+        field.value = answer
+    button.click()
+
+
+def test_without_a_name_nothing_is_recorded(attended: None) -> None:
+    prompt = prompts.attest(TENANT, "done", "I did it.")
+    press(prompt, "  ")
+    assert prompt.result.status is Status.PENDING
+    assert "your name" in prompt._form.children[-1].value
+
+
+def keep_half(text: str) -> str:
+    if "|" not in text:
+        raise UsageError("There is no bar in it.", "Put one in.")
+    return text.partition("|")[0]
+
+
+def test_of_an_answer_only_what_may_be_kept_is_kept_also_in_the_form(attended: None) -> None:
+    prompt = prompts.ask("link", "Link", keep=keep_half)
+    press(prompt, "Dana", "host|s3cret")
+    assert isinstance(prompt.result, Answer)
+    assert (prompt.result.value, prompt.result.by, prompt.result.source) == ("host", "Dana", "form")
+    assert "s3cret" not in str([getattr(child, "value", "") for child in prompt._form.children])
+
+
+def test_a_bad_answer_is_told_and_not_recorded(attended: None) -> None:
+    prompt = prompts.ask("link", "Link", keep=keep_half)
+    press(prompt, "Dana", "nothing")
+    assert prompt._form.children[-1].value == "There is no bar in it. Put one in."
+    assert prompt.result.status is Status.PENDING
+
+
+@pytest.mark.parametrize(
+    ("value", "optional", "status"),
+    [("contoso.com", False, Status.PASS), ("", False, Status.PENDING), ("", True, Status.NOT_APPLICABLE)],
+)
+def test_unattended_an_answer_comes_from_the_tenant_file_or_stays_open(
+    unattended: None, value: str, optional: bool, status: Status
+) -> None:
+    prompt = prompts.ask("domain", "Domain", value, optional=optional)
+    asyncio.run(awaited(prompt))
+    assert prompt.result.status is status
+    assert prompt.result.source == ("tenant file" if value else "")
+
+
+def test_what_people_and_tenants_wrote_is_escaped(unattended: None) -> None:
+    html = prompts.attest(TENANT, "done", "<b>I</b>").card().html()
+    assert "<b>I</b>" not in html
+
+
+def test_without_a_kernel_nobody_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RUNBOOK_ATTENDED", "RUNBOOK_UNATTENDED"):
+        monkeypatch.delenv(name, raising=False)
+    assert not prompts.attended()
