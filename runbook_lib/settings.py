@@ -44,6 +44,11 @@ def load(parameters: Path, key: str, now: datetime | None = None) -> Tenant:
     return _tenant(key, page.row, cloud, path.parent)
 
 
+def everyone() -> Tenant:
+    """Return what stands for all tenants together: the portfolio has no tenant file and asks no cloud."""
+    return Tenant("_portfolio", "All tenants", "", "", "", Cloud("none", "", "", True), SignIn("", ""), "")
+
+
 def plain(tenant: Tenant) -> Json:
     """Return what a record keeps of the tenant file, enough to judge raw answers again; no path of this machine."""
     row = asdict(tenant)

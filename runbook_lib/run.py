@@ -1,0 +1,256 @@
+"""Start and finish a step: the run's folder, the gate on earlier steps, the operator, the record."""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+import os
+import platform
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from runbook_lib import graph, integration, prompts, records, settings, signin, tables
+from runbook_lib.cards import Card, status_words
+from runbook_lib.errors import GateClosed, UsageError
+from runbook_lib.graph import Graph
+from runbook_lib.model import Answer, Confirmation, Finding, Json, Raw, Status, Tenant, worst
+from runbook_lib.prompts import Prompt
+from runbook_lib.records import STEPS, Record
+
+PACKAGES = ("spaceiq-calendar-runbook", "papermill", "msal", "requests", "pandas", "ipywidgets")
+
+Part = Raw | tuple[Finding, ...] | tables.Table | Prompt
+"""What a step hands to `finish`: raw answers, findings, tables and prompts."""
+
+
+@dataclass
+class Run:
+    """One look at one step of one tenant's run."""
+
+    step: str
+    tenant: Tenant
+    folder: Path
+    look: int
+    started: datetime
+    attended: bool
+    records: Mapping[str, Record]
+    override: str = ""
+    graph: Graph | None = None
+
+    def __repr__(self) -> str:
+        """Return the card as plain text."""
+        return str(self.card())
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        """Show the card in the notebook."""
+        return self.card()._repr_mimebundle_()
+
+    def card(self) -> Card:
+        """Return where we are: tenant, cloud, run, and what earlier steps came to."""
+        cloud = self.tenant.cloud
+        done = ", ".join(f"{step[:2]} {status_words(one.outcome)}" for step, one in sorted(self.records.items()))
+        lines = {
+            "tenant": f"{self.tenant.name} ({self.tenant.tenant_id})",
+            "cloud": cloud.name if cloud.microsoft else f"{cloud.name}: rehearsal, not audit evidence",
+            "run": f"{self.tenant.key}/{self.folder.name}" + (f", look {self.look}" if self.look > 1 else ""),
+            "operator": f"{operator_name()}, {'attended' if self.attended else 'unattended'}",
+            "so far": done or "nothing yet",
+            "gate overridden": self.override,
+        }
+        return Card(STEPS[self.step], lines)
+
+
+def operator_name() -> str:
+    """Return the name of the account that runs this program on this machine."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):  # no login name in some containers and services
+        return "unknown"
+
+
+def start(step: str, tenant: str, run_id: str = "") -> Run:
+    """Begin `step` for `tenant`: join the run `run_id`, or the newest run that is not sealed, or make a new one.
+
+    Raises SettingsError for a bad tenant file, ArchiveError for a folder that cannot be used, GateClosed when an
+    earlier step does not allow this one yet (unattended, a `pending` record says so).
+    """
+    if step not in STEPS:
+        raise UsageError(f"There is no step {step!r}.", f"The steps are: {', '.join(STEPS)}.")
+    now = datetime.now(UTC)
+    known = settings.everyone() if step == "09_portfolio" else settings.load(records.home("parameters"), tenant, now)
+    folder = _folder(records.home("outputs"), known.key, run_id, now)
+    earlier = records.latest(folder)
+    override = os.environ.get("RUNBOOK_OVERRIDE", "")
+    look = records.next_look(folder, step)
+    run = Run(step, known, folder, look, now, prompts.attended(), earlier)
+    waiting = GATES[step](run) if step in GATES else ""
+    if waiting and not override:
+        if not run.attended:
+            _write(run, Status.PENDING, waiting=waiting)
+        raise GateClosed(waiting, "Do that first; or give a reason in RUNBOOK_OVERRIDE, which is recorded.")
+    run.override = override if waiting else ""
+    return run
+
+
+def _folder(outputs: Path, key: str, run_id: str, now: datetime) -> Path:
+    if run_id:
+        folder = outputs / key / run_id
+        if not re.fullmatch(r"[0-9A-Za-z-]+", run_id) or not (folder / "data").is_dir():
+            existing = ", ".join(path.name for path in records.runs(outputs, key)[-3:])
+            raise UsageError(f"There is no run {run_id!r} of {key}.", f"Newest runs: {existing or 'none'}.")
+        if records.is_sealed(folder):
+            raise UsageError(f"The run {run_id} of {key} is sealed.", "Leave run_id empty to begin a new run.")
+        return folder
+    unsealed = [folder for folder in records.runs(outputs, key) if not records.is_sealed(folder)]
+    return unsealed[-1] if unsealed else records.new_run(outputs / key, now)
+
+
+def _wants_snapshot(run: Run) -> str:
+    if "00_preflight" in run.records:
+        return ""
+    return "Step 1 wants the before-snapshot of 00_preflight: after the deletion nobody can take it any more."
+
+
+def _wants_limit(run: Run) -> str:
+    limit, confirmed = run.tenant.access_limit, "access-limited" in run.tenant.confirmations
+    waived = limit.mode == "none" and limit.reason and limit.approved_by
+    if waived or (limit.mode in ("application-access-policy", "rbac") and confirmed):
+        return ""
+    return (
+        "Step 5 wants Cronofy's access limited and tested before the consent: put the limit in place and confirm "
+        "'access-limited' in the tenant file, or set access_limit to mode none with reason and approved_by."
+    )
+
+
+def _wants_review(run: Run) -> str:
+    review = run.records.get("06_access")
+    if review is None or review.outcome is not Status.FAIL:
+        return ""
+    return "Step 7 wants step 6 not failed: its to-do list says what to correct, then run 06_access again."
+
+
+GATES: Mapping[str, Callable[[Run], str]] = {
+    "01_disconnect": _wants_snapshot,
+    "05_permissions": _wants_limit,
+    "07_sync": _wants_review,
+}
+"""What must be so before a step begins; each returns the sentence that keeps the gate closed."""
+
+
+def sign_in(run: Run, calls: Iterable[str]) -> Graph:
+    """Sign the runbook in with the least permissions for `calls` and prove that the answers come from the tenant.
+
+    Raises SignInError, WrongTenant, Unreachable or CertificateError.
+    """
+    http = graph.session(run.tenant.cloud)
+    credential = signin.sign_in(run.tenant, calls, http, attended=run.attended, show=_show)
+    run.graph = Graph(run.tenant, credential, http)
+    run.graph.assert_tenant()
+    return run.graph
+
+
+def _show(words: str) -> None:
+    from IPython.display import display
+
+    display(Card("Sign in", {"": words}))  # type: ignore[no-untyped-call, unused-ignore]
+
+
+def attest(run: Run, key: str, statement: str) -> Prompt:
+    """Show the form in which a named person confirms `statement`; await it in the next cell."""
+    return prompts.attest(run.tenant, key, statement)
+
+
+def ask(
+    run: Run, key: str, label: str, value: str = "", keep: Callable[[str], str] = str.strip, optional: bool = False
+) -> Prompt:
+    """Show the form that asks for a value; await it in the next cell. Only what `keep` returns is kept."""
+    if value:
+        keep(value)  # a value of the tenant file must be as good as a typed one
+    return prompts.ask(key, label, value, keep, optional)
+
+
+def finish(run: Run, *parts: Part) -> Card:
+    """Write the step's record, raw answers and tables, and return the card with its outcome.
+
+    The outcome is the worst of all findings and prompts; a step that has neither repeats what the run came to so far.
+    """
+    asked = [part.result for part in parts if isinstance(part, Prompt)]
+    findings = [one for part in parts if isinstance(part, tuple) for one in part]
+    judged = [one.status for one in [*asked, *findings]]
+    outcome = worst(judged) if judged else records.outcome(run.records)
+    path = _write(run, outcome, parts, tuple(findings), asked)
+    following = list(STEPS)[list(STEPS).index(run.step) + 1 :]
+    open_points = sum(status not in (Status.PASS, Status.ACCEPTED, Status.NOT_APPLICABLE) for status in judged)
+    lines = {
+        "findings": f"{len(findings)}, of which {open_points} open" if findings else "",
+        "recorded in": f"{run.tenant.key}/{run.folder.name}/data/{path.name}",
+        "next": f"{following[0]}.ipynb: {STEPS[following[0]]}" if following else "",
+    }
+    return Card(f"{STEPS[run.step]}: finished", lines, outcome)
+
+
+def _write(
+    run: Run,
+    outcome: Status,
+    parts: Iterable[Part] = (),
+    findings: tuple[Finding, ...] = (),
+    asked: Iterable[Confirmation | Answer] = (),
+    waiting: str = "",
+) -> Path:
+    stem = records.look_name(run.step, run.look)
+    data = run.folder / "data"
+    raw: Raw = {name: look for part in parts if isinstance(part, dict) for name, look in part.items()}
+    raw_json = records.raw_json(raw)
+    if raw:
+        records.write_new(data / f"{stem}.raw.json", raw_json)
+    written = [tables.write_csv(data, stem, part) for part in parts if isinstance(part, tables.Table)]
+    tenant, cloud = run.tenant, run.tenant.cloud
+    record = Record(
+        schema=records.SCHEMA,
+        step=run.step,
+        look=run.look,
+        run=run.folder.name,
+        tenant={"key": tenant.key, "name": tenant.name, "tenant_id": tenant.tenant_id, "domain": tenant.domain},
+        cloud={"name": cloud.name, "graph": cloud.graph, "microsoft": cloud.microsoft},
+        outcome=outcome,
+        started=run.started,
+        finished=datetime.now(UTC),
+        operator={
+            "user": operator_name(),
+            "attended": run.attended,
+            "signed_in": _signed_in(run.graph) if run.graph else None,
+        },
+        findings=findings,
+        confirmations=tuple(one for one in asked if isinstance(one, Confirmation)),
+        answers=tuple(one for one in asked if isinstance(one, Answer)),
+        looks=tuple(_summary(name, raw) for name in raw),
+        requests=tuple(run.graph.log) if run.graph else (),
+        tables=tuple(written),
+        raw_sha256=hashlib.sha256(raw_json).hexdigest() if raw else "",
+        settings=settings.plain(tenant),
+        override=run.override,
+        versions={"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+        how_to=dict(integration.facts()["how_to"]),
+        waiting=waiting,
+    )
+    return records.write(run.folder, record)
+
+
+def _signed_in(door: Graph) -> Json:
+    return {name: value for name, value in asdict(door.identity).items() if name != "permissions"}
+
+
+def _summary(name: str, raw: Raw) -> Json:
+    look = raw[name]
+    return {
+        "name": name,
+        "call": look.call,
+        "rows": len(look.rows),
+        "total": look.total,
+        "complete": look.complete,
+        "refusal": look.refusal,
+    }
