@@ -14,6 +14,8 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+from traitlets.config import Config
+
 from runbook_lib import errors, evidence, records, settings
 from runbook_lib.errors import RunbookError, UsageError
 from runbook_lib.model import Json, Status
@@ -97,6 +99,7 @@ def run(
                     results[key].seconds = time.monotonic() - worker.began
                     if results[key].outcome is None and not results[key].error:
                         results[key].error = worker.why()
+                    worker.words.unlink()
                     on_event({"event": "tenant", "tenant": key})
     finally:
         for worker in running.values():
@@ -130,7 +133,9 @@ class _Worker:
     def __init__(self, key: str, steps: Sequence[str], deadline_seconds: float) -> None:
         context = multiprocessing.get_context("spawn")
         self.events, theirs = context.Pipe(duplex=False)
-        self.process: BaseProcess = context.Process(target=run_tenant, args=(key, tuple(steps), theirs), name=key)
+        self.words = Path(tempfile.mkstemp(prefix=f"runbook-{key}-", suffix=".log")[1])
+        what = (key, tuple(steps), theirs, self.words)
+        self.process: BaseProcess = context.Process(target=run_tenant, args=what, name=key)
         self.began = time.monotonic()
         self.deadline = self.began + deadline_seconds
         self.over = False
@@ -151,7 +156,8 @@ class _Worker:
         """Say why the process left no result."""
         if time.monotonic() > self.deadline:
             return "The tenant took too long and was ended. Run it again alone; its notebook shows where it stood."
-        return f"The tenant's process ended unexpectedly (exit code {self.process.exitcode})."
+        last = self.words.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-3:]
+        return " ".join([f"The tenant's process ended unexpectedly (exit code {self.process.exitcode}).", *last])
 
     def end(self) -> None:
         """Wait for the process, killing it when it does not end by itself."""
@@ -163,10 +169,16 @@ class _Worker:
         self.over = True
 
 
-def run_tenant(key: str, steps: Sequence[str], events: Connection) -> None:
-    """Run `steps` for one tenant in this process, seal the run, and tell the parent through `events`."""
+def run_tenant(key: str, steps: Sequence[str], events: Connection, words: Path) -> None:
+    """Run `steps` for one tenant in this process, seal the run, and tell the parent through `events`.
+
+    Whatever the process prints goes to the file `words`.
+    """
     os.environ["RUNBOOK_UNATTENDED"] = "1"
     logging.getLogger("papermill").setLevel(logging.ERROR)
+    with words.open("wb") as file:  # what kernels and libraries say on the way is shown only when the process breaks
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
     outcome: Status | None = None
     broke: RunbookError | None = None
     try:
@@ -225,7 +237,10 @@ def execute(step: str, key: str, folder: Path) -> RunbookError | None:
     from papermill.exceptions import PapermillExecutionError
 
     failure: RunbookError | None = None
-    with tempfile.TemporaryDirectory(prefix=".executing-", dir=folder) as place:
+    with (
+        tempfile.TemporaryDirectory(prefix=".executing-", dir=folder) as place,
+        tempfile.TemporaryDirectory(prefix="runbook-") as sockets,  # not in the folder: a socket's path must be short
+    ):
         copy = Path(place) / f"{step}.ipynb"
         try:
             papermill.execute_notebook(
@@ -233,6 +248,7 @@ def execute(step: str, key: str, folder: Path) -> RunbookError | None:
                 copy,
                 parameters={"tenant": key, "run_id": folder.name},
                 progress_bar=False,
+                config=_kernel_transport(sockets),
             )
         except PapermillExecutionError as error:
             failure = _failure(step, error.ename, error.evalue)
@@ -240,6 +256,11 @@ def execute(step: str, key: str, folder: Path) -> RunbookError | None:
         name = record.name if record else f"{step}.broken" if failure else step
         records.write_new(folder / "data" / f"{name}.ipynb", copy.read_bytes())
     return failure
+
+
+def _kernel_transport(sockets: str) -> Config:
+    """Let kernels talk over files that only this user can open: TCP ports are in the clear, and collide under load."""
+    return Config() if os.name == "nt" else Config(KernelManager={"transport": "ipc", "ip": f"{sockets}/kernel"})
 
 
 def portfolio(outputs: Path) -> Path:

@@ -6,8 +6,8 @@ Everything else in the library reads or makes these. No input or output happens 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol, get_type_hints
@@ -44,9 +44,13 @@ class Status(StrEnum):
 
 
 def worst(statuses: Iterable[Status]) -> Status:
-    """Return the worst of `statuses`; nothing seen is `unknown`, because nothing passes by default."""
+    """Return the worst of `statuses`; nothing seen is `unknown`, because nothing passes by default.
+
+    `n/a` says nothing about the rest: it is the outcome only where nothing else was judged.
+    """
     seen = set(statuses)
-    return next((status for status in Status if status in seen), Status.UNKNOWN)
+    judged = seen - {Status.NOT_APPLICABLE} or seen
+    return next((status for status in Status if status in judged), Status.UNKNOWN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +144,17 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
+class Waiver:
+    """An exception: one finding that a named person accepts, for a reason and until a day (that day included)."""
+
+    check: str
+    subject: str
+    reason: str
+    approved_by: str
+    until: date
+
+
+@dataclass(frozen=True, slots=True)
 class Tenant:
     """One tenant file: whom the runbook works on, and the words people gave beforehand."""
 
@@ -156,6 +171,7 @@ class Tenant:
     access_limit: AccessLimit = AccessLimit()
     activation_hosts: tuple[str, ...] = ()
     confirmations: Mapping[str, Confirmation] = field(default_factory=dict)
+    exceptions: tuple[Waiver, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,3 +278,19 @@ def _findings(one: Check, facts: Facts) -> Iterator[Finding]:
         yield Finding(one.id, look.call, Status.UNKNOWN, saw, look.remedy, one.link)
     if not rows and all(facts.raw[name].complete for name in one.looks):
         yield Finding(one.id, "", Status.UNKNOWN, "nothing was there to judge", one.remedy, one.link)
+
+
+def accept(findings: Iterable[Finding], waivers: Iterable[Waiver], today: date) -> tuple[Finding, ...]:
+    """Return the findings with those `accepted` that failed and that an exception names; an expired one only says so."""
+    by_finding = {(one.check, one.subject): one for one in waivers}
+
+    def settle(finding: Finding) -> Finding:
+        waiver = by_finding.get((finding.check, finding.subject))
+        if waiver is None or finding.status is not Status.FAIL:
+            return finding
+        until = f"until {waiver.until} by {waiver.approved_by}: {waiver.reason}"
+        if waiver.until < today:
+            return replace(finding, saw=f"{finding.saw}; was accepted {until}, which is over")
+        return replace(finding, status=Status.ACCEPTED, saw=f"{finding.saw}; accepted {until}")
+
+    return tuple(settle(finding) for finding in findings)

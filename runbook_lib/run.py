@@ -13,18 +13,18 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from runbook_lib import graph, integration, prompts, records, settings, signin, tables
+from runbook_lib import graph, integration, model, prompts, records, settings, signin, tables
 from runbook_lib.cards import Card, status_words
 from runbook_lib.errors import GateClosed, UsageError
 from runbook_lib.graph import Graph
-from runbook_lib.model import Answer, Confirmation, Finding, Json, Raw, Status, Tenant, worst
+from runbook_lib.model import Answer, Confirmation, Facts, Finding, Json, Raw, Status, Tenant, worst
 from runbook_lib.prompts import Prompt
 from runbook_lib.records import STEPS, Record
 
 PACKAGES = ("spaceiq-calendar-runbook", "papermill", "msal", "requests", "pandas", "ipywidgets")
 
-Part = Raw | tuple[Finding, ...] | tables.Table | Prompt
-"""What a step hands to `finish`: raw answers, findings, tables and prompts."""
+Part = Raw | tuple[Finding, ...] | tables.Table | Prompt | Status
+"""What a step hands to `finish`: raw answers, findings, tables, prompts, and an outcome of its own."""
 
 
 @dataclass
@@ -116,13 +116,17 @@ def _wants_snapshot(run: Run) -> str:
 
 
 def _wants_limit(run: Run) -> str:
-    limit, confirmed = run.tenant.access_limit, "access-limited" in run.tenant.confirmations
+    limit = run.tenant.access_limit
+    said = [one for record in run.records.values() for one in record.confirmations] + [
+        *run.tenant.confirmations.values()
+    ]
+    confirmed = any(one.key == "access-limited" and one.confirmed for one in said)
     waived = limit.mode == "none" and limit.reason and limit.approved_by
     if waived or (limit.mode in ("application-access-policy", "rbac") and confirmed):
         return ""
     return (
-        "Step 5 wants Cronofy's access limited and tested before the consent: put the limit in place and confirm "
-        "'access-limited' in the tenant file, or set access_limit to mode none with reason and approved_by."
+        "Step 5 wants Cronofy's access limited and tested before the consent: name the limit under access_limit in the "
+        "tenant file and confirm it in 00_preflight, or set mode none there with reason and approved_by."
     )
 
 
@@ -159,6 +163,11 @@ def _show(words: str) -> None:
     display(Card("Sign in", {"": words}))  # type: ignore[no-untyped-call, unused-ignore]
 
 
+def judge(run: Run, *facts: Facts) -> tuple[Finding, ...]:
+    """Return the findings of every check about `facts`, with the tenant file's exceptions applied."""
+    return model.accept(model.judge(*facts), run.tenant.exceptions, run.started.date())
+
+
 def attest(run: Run, key: str, statement: str) -> Prompt:
     """Show the form in which a named person confirms `statement`; await it in the next cell."""
     return prompts.attest(run.tenant, key, statement)
@@ -180,7 +189,7 @@ def finish(run: Run, *parts: Part) -> Card:
     """
     asked = [part.result for part in parts if isinstance(part, Prompt)]
     findings = [one for part in parts if isinstance(part, tuple) for one in part]
-    judged = [one.status for one in [*asked, *findings]]
+    judged = [one.status for one in [*asked, *findings]] + [part for part in parts if isinstance(part, Status)]
     outcome = worst(judged) if judged else records.outcome(run.records)
     path = _write(run, outcome, parts, tuple(findings), asked)
     following = list(STEPS)[list(STEPS).index(run.step) + 1 :]

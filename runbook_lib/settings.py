@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ import yaml
 
 from runbook_lib import integration
 from runbook_lib.errors import SettingsError, UsageError
-from runbook_lib.model import AccessLimit, Change, Cloud, Confirmation, Json, SignIn, Tenant
+from runbook_lib.model import AccessLimit, Change, Cloud, Confirmation, Json, SignIn, Tenant, Waiver
 
 if TYPE_CHECKING:
     import jsonschema
@@ -38,6 +38,7 @@ def load(parameters: Path, key: str, now: datetime | None = None) -> Tenant:
         raise UsageError(f"There is no tenant file {path}.", _known(parameters, key))
     page = _Page(path, "tenant")
     page.check_times(now or datetime.now(UTC))
+    page.check_exceptions()
     page.check_certificate()
     cloud = _cloud(page, page.row.get("cloud", "global"))
     page.stop_on_faults()
@@ -81,6 +82,9 @@ def _tenant(key: str, row: Json, cloud: Cloud, folder: Path) -> Tenant:
         change=Change(**row.get("change", {})),
         access_limit=AccessLimit(**{**limit, "outsiders": tuple(limit.get("outsiders", ()))}),
         activation_hosts=tuple(row.get("activation_hosts", integration.facts()["activation_hosts"])),
+        exceptions=tuple(
+            Waiver(**{**one, "until": date.fromisoformat(one["until"])}) for one in row.get("exceptions", ())
+        ),
         confirmations={name: _confirmation(name, one) for name, one in row.get("confirmations", {}).items()},
     )
 
@@ -165,6 +169,15 @@ class _Page:
                 self.fault(place, f"{text!r} has no time zone; write 2026-11-22T21:05:00Z")
             elif at > now:
                 self.fault(place, f"{text} lies in the future; nobody can have confirmed it yet")
+
+    def check_exceptions(self) -> None:
+        """Note every exception whose last day is in no calendar."""
+        for place in [place for place in self.lines if place[:1] == ("exceptions",) and place[2:] == ("until",)]:
+            text = str(self.row["exceptions"][place[1]]["until"])
+            try:
+                date.fromisoformat(text)
+            except ValueError:
+                self.fault(place, f"{text!r} is not a day such as 2027-03-31")
 
     def check_certificate(self) -> None:
         """Note a certificate sign-in without certificate file."""

@@ -41,11 +41,12 @@ def homes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def stand_in(key: str, steps: Sequence[str], events: Connection) -> None:
+def stand_in(key: str, steps: Sequence[str], events: Connection, words: Path) -> None:
     """Behave as the key says, in the place of a tenant's notebooks."""
     if key == "hangs":
         time.sleep(600)
     if key == "dies":
+        words.write_text("out of memory")
         os.kill(os.getpid(), signal.SIGKILL)
     events.send({"event": "begun", "tenant": key, "folder": "somewhere"})
     events.send({"event": "step", "tenant": key, "step": steps[0], "outcome": "pass"})
@@ -62,7 +63,7 @@ def test_a_tenant_that_hangs_dies_or_has_a_bad_file_holds_nobody_up(
     found = {one.key: one for one in results}
     assert [one.key for one in results] == keys
     assert "took too long" in found["hangs"].error
-    assert "ended unexpectedly (exit code -9)" in found["dies"].error
+    assert "ended unexpectedly (exit code -9). out of memory" in found["dies"].error
     assert "'tenant_id' is missing" in found["typo"].error
     assert (found["fine"].outcome, found["fine"].error) == (Status.PASS, "")
     assert {key: one.exit_code for key, one in found.items()} == {"hangs": 1, "typo": 2, "dies": 1, "fine": 0}

@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
 
 import pytest
 
 from runbook_lib import model
-from runbook_lib.model import CHECKS, Answer, Confirmation, Look, Raw, Rows, Status, check, judge, worst
+from runbook_lib.model import (
+    CHECKS,
+    Answer,
+    Confirmation,
+    Finding,
+    Look,
+    Raw,
+    Rows,
+    Status,
+    Waiver,
+    accept,
+    check,
+    judge,
+    worst,
+)
 
 NOW = datetime(2026, 11, 22, 21, 0, tzinfo=UTC)
 
@@ -40,6 +54,8 @@ def raw(**look: object) -> Mapping[str, Look]:
         ([], Status.UNKNOWN),
         ([Status.PASS], Status.PASS),
         ([Status.PASS, Status.ACCEPTED], Status.ACCEPTED),
+        ([Status.PASS, Status.NOT_APPLICABLE], Status.PASS),
+        ([Status.NOT_APPLICABLE], Status.NOT_APPLICABLE),
         ([Status.PASS, Status.PENDING, Status.UNKNOWN], Status.UNKNOWN),
         ([Status.UNKNOWN, Status.FAIL, Status.PASS], Status.FAIL),
     ],
@@ -118,3 +134,26 @@ def test_every_real_check_has_words_for_title_and_remedy() -> None:
         assert one.remedy, one.id
         assert one.looks, one.id
         assert one.link.startswith("https://") or not one.link, one.id
+
+
+WAIVER = Waiver("c", "s", "a pilot", "Robin", date(2026, 12, 31))
+FAILED = Finding("c", "s", Status.FAIL, "held", "remove it")
+
+
+@pytest.mark.parametrize(
+    ("finding", "today", "status", "says"),
+    [
+        (FAILED, date(2026, 12, 31), Status.ACCEPTED, "accepted until 2026-12-31 by Robin: a pilot"),
+        (FAILED, date(2027, 1, 1), Status.FAIL, "which is over"),
+        (replace(FAILED, subject="other"), date(2026, 12, 1), Status.FAIL, "held"),
+        (replace(FAILED, check="other"), date(2026, 12, 1), Status.FAIL, "held"),
+        (replace(FAILED, status=Status.UNKNOWN), date(2026, 12, 1), Status.UNKNOWN, "held"),
+        (replace(FAILED, status=Status.PASS), date(2026, 12, 1), Status.PASS, "held"),
+    ],
+)
+def test_an_exception_covers_one_failed_finding_until_its_day(
+    finding: Finding, today: date, status: Status, says: str
+) -> None:
+    (settled,) = accept([finding], [WAIVER], today)
+    assert settled.status is status
+    assert says in settled.saw

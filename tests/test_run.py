@@ -127,6 +127,21 @@ def test_step_5_wants_the_limit_in_place_or_waived_by_name(
             run.start("05_permissions", "contoso")
 
 
+def test_a_limit_confirmed_in_preflight_opens_the_gate_of_step_5(
+    tenant: dict[str, Tenant], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tenant["contoso"] = replace(TENANT, access_limit=AccessLimit("application-access-policy"))
+    monkeypatch.setenv("RUNBOOK_ATTENDED", "1")
+    monkeypatch.delenv("RUNBOOK_UNATTENDED")
+    here = run.start("00_preflight", "contoso")
+    limited = run.attest(here, "access-limited", "It is limited.")
+    with pytest.raises(GateClosed):
+        run.start("05_permissions", "contoso")
+    assert limited.accept("", "Megan") == ""
+    run.finish(here, limited)
+    assert run.start("05_permissions", "contoso").folder == here.folder
+
+
 @pytest.mark.parametrize(("status", "opens"), [(Status.FAIL, False), (Status.UNKNOWN, True), (Status.PASS, True)])
 def test_step_7_wants_step_6_not_failed(tenant: dict[str, Tenant], status: Status, opens: bool) -> None:
     review = run.start("06_access", "contoso")

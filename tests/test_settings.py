@@ -109,6 +109,14 @@ confirmations:
             GOOD + "confirmations:\n  disconnected: {by: Sam, at: yesterday}\n",
             "line 7: 'yesterday' is not a time such as 2026-11-22T21:05:00Z",
         ),
+        (
+            GOOD + "exceptions:\n- {check: c, subject: s, reason: r, approved_by: a}\n",
+            "line 7: 'until' is missing in exceptions.0",
+        ),
+        (
+            GOOD + "exceptions:\n- {check: c, subject: s, reason: r, approved_by: a, until: 2027-02-31}\n",
+            "line 7: '2027-02-31' is not a day such as 2027-03-31",
+        ),
         (GOOD + "confirmations:\n  disconnected: {by: Sam}\n", "line 7: 'at' is missing in confirmations.disconnected"),
     ],
 )

@@ -26,13 +26,13 @@ class Access:
 
 def parse(raw: Raw, tenant: Tenant) -> Access:
     """Name what the answers hold."""
-    return Access(raw, tenant.cronofy_app, raw["cronofy"].rows, grants.lines(raw))
+    return Access(raw, tenant.cronofy_app, raw["service_principal"].rows, grants.lines(raw))
 
 
 @check(
     "cronofy-present",
     "Cronofy's enterprise application is in the tenant and enabled",
-    looks=("cronofy",),
+    looks=("service_principal",),
     remedy="Repeat steps 3 to 5; if the application is disabled, enable it in the Entra admin center.",
     link=PORTAL,
 )
@@ -48,7 +48,7 @@ def cronofy_present(facts: Access) -> Rows:
 @check(
     "application-permissions-granted",
     "Every documented application permission is granted",
-    looks=("cronofy", "app_role_assignments"),
+    looks=("service_principal", "app_role_assignments"),
     remedy="Repeat steps 3 to 5 and accept both consent screens.",
     link=PORTAL,
 )
@@ -62,7 +62,7 @@ def application_permissions_granted(facts: Access) -> Rows:
 @check(
     "delegated-permissions-granted",
     "Every documented delegated permission is granted for the whole tenant",
-    looks=("cronofy", "delegated_grants"),
+    looks=("service_principal", "delegated_grants"),
     remedy="Repeat steps 3 to 5 and accept both consent screens.",
     link=PORTAL,
 )
@@ -76,7 +76,7 @@ def delegated_permissions_granted(facts: Access) -> Rows:
 @check(
     "no-extra-permissions",
     "Cronofy holds nothing beyond what is documented",
-    looks=("cronofy", "app_role_assignments", "delegated_grants"),
+    looks=("service_principal", "app_role_assignments", "delegated_grants"),
     remedy="Ask Cronofy why it holds this; if nobody can say, remove it in the Entra admin center under Permissions.",
     link=PORTAL,
 )

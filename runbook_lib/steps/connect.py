@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from runbook_lib.errors import UsageError
 from runbook_lib.model import Raw, Rows, Status, Tenant, check
 
 if TYPE_CHECKING:
@@ -22,6 +24,20 @@ class Domains:
     tenant_id: str
     answered_by: tuple[str, ...]
     verified: dict[str, bool]
+
+
+def intended(tenant: Tenant) -> Callable[[str], str]:
+    """Return what keeps the domain typed into SpaceIQ, or raises UsageError when the tenant file means another one."""
+
+    def keep(typed: str) -> str:
+        if typed.strip().lower() != tenant.domain:
+            raise UsageError(
+                f"The tenant file says {tenant.domain}, and that is what the checks look at.",
+                "Type the same domain in both places; if the file is wrong, correct it and run this notebook again.",
+            )
+        return tenant.domain
+
+    return keep
 
 
 def read(graph: Graph, tenant: Tenant) -> Raw:  # noqa: ARG001 - steps read alike

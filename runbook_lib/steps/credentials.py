@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from runbook_lib import integration
+from runbook_lib.errors import UsageError
 from runbook_lib.model import Raw, Rows, Status, Tenant, check
 
 if TYPE_CHECKING:
@@ -21,6 +23,20 @@ class AdminRoles:
     raw: Raw
     admin: str
     roles: dict[str, str]
+
+
+def intended(tenant: Tenant) -> Callable[[str], str]:
+    """Return what keeps the account that signs in, or raises UsageError when the tenant file means another one."""
+
+    def keep(typed: str) -> str:
+        if typed.strip().lower() != tenant.admin.lower():
+            raise UsageError(
+                f"The tenant file says {tenant.admin}, and that is whose roles were checked.",
+                "Sign in with that account; if another one is to, correct the file and run this notebook again.",
+            )
+        return tenant.admin
+
+    return keep
 
 
 def read(graph: Graph, tenant: Tenant) -> Raw:

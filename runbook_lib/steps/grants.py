@@ -58,8 +58,8 @@ def read(graph: Graph, tenant: Tenant) -> Raw:
     cronofy = graph.look("service_principal", app=tenant.cronofy_app)
     if not cronofy.rows:  # absent or refused: then there are no grants to ask for, for the same reason
         rest = {name: Look(name, cronofy.asked_at, refusal=cronofy.refusal, remedy=cronofy.remedy) for name in GRANTS}
-        return {"cronofy": cronofy, **rest}
-    raw = {"cronofy": cronofy} | {name: graph.look(name, id=cronofy.rows[0]["id"]) for name in GRANTS}
+        return {"service_principal": cronofy, **rest}
+    raw = {"service_principal": cronofy} | {name: graph.look(name, id=cronofy.rows[0]["id"]) for name in GRANTS}
     pointed_at = sorted({row["resourceId"] for name in GRANTS for row in raw[name].rows})
     return raw | {f"resource {one}": graph.look("resource", id=one) for one in pointed_at}
 

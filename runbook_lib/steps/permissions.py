@@ -28,7 +28,7 @@ def parse(raw: Raw, tenant: Tenant) -> Consent:  # noqa: ARG001 - steps parse al
 @check(
     "consent-complete",
     "Both consent screens were accepted",
-    looks=("cronofy", "app_role_assignments", "delegated_grants"),
+    looks=("service_principal", "app_role_assignments", "delegated_grants"),
     remedy="Repeat steps 3 to 5 with a fresh activation link and press Accept on both screens.",
 )
 def consent_complete(facts: Consent) -> Rows:
@@ -42,7 +42,7 @@ def consent_complete(facts: Consent) -> Rows:
     }
     if not any(missing.values()):
         yield "consent", Status.PASS, "all documented permissions are granted"
-    elif not facts.raw["cronofy"].rows:
+    elif not facts.raw["service_principal"].rows:
         yield "consent", Status.FAIL, "no consent: Cronofy's application is not in this tenant"
     elif len(missing["application"]) == wanted["application"] and not missing["delegated"]:
         saw = "half consent: the first screen was accepted, the second was not; all application permissions are missing"

@@ -53,7 +53,7 @@ def delegated(scope: str, user: str | None = None) -> Json:
 
 def raw(roles: list[Json], scopes: list[Json]) -> Mapping[str, Look]:
     return RESOURCES | {
-        "cronofy": look("service_principal", {"id": "sp", "displayName": "Cronofy Enterprise for Office 365"}),
+        "service_principal": look("service_principal", {"id": "sp", "displayName": "Cronofy Enterprise for Office 365"}),
         "app_role_assignments": look("app_role_assignments", *roles),
         "delegated_grants": look("delegated_grants", *scopes),
     }
@@ -131,7 +131,7 @@ def test_step_5_names_a_half_consent(roles: list[Json], scopes: list[Json], stat
 
 
 def test_without_cronofy_in_the_tenant_step_5_says_so() -> None:
-    nothing = {"cronofy": look("x"), "app_role_assignments": look("x"), "delegated_grants": look("x")}
+    nothing = {"service_principal": look("x"), "app_role_assignments": look("x"), "delegated_grants": look("x")}
     (finding,) = judge(permissions.parse(nothing, TENANT))
     assert finding.saw.startswith("no consent: Cronofy's application is not in this tenant")
     found = {one.check: one.status for one in judge(access.parse(nothing, TENANT))}
@@ -149,5 +149,5 @@ def test_grants_that_could_not_be_read_are_unknown_and_the_others_are_still_judg
 
 def test_a_disabled_application_fails_step_6() -> None:
     row = {"id": "sp", "displayName": "Cronofy", "accountEnabled": False}
-    facts = access.parse({**raw(ALL_ROLES, BOTH), "cronofy": look("service_principal", row)}, TENANT)
+    facts = access.parse({**raw(ALL_ROLES, BOTH), "service_principal": look("service_principal", row)}, TENANT)
     assert {one.check: one.saw for one in judge(facts)}["cronofy-present"] == "disabled"
