@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from runbook_lib import tables
-    from runbook_lib.run import ask, attest, finish, judge, sign_in, start
+    from runbook_lib.run import ask, attest, finish, judge, raw_of, sign_in, start
 
-__all__ = ["ask", "attest", "finish", "judge", "sign_in", "start", "tables"]
+__all__ = ["ask", "attest", "finish", "judge", "raw_of", "sign_in", "start", "tables"]
 
-_HOME = {"tables": ""} | dict.fromkeys(("ask", "attest", "finish", "judge", "sign_in", "start"), "run")
+_HOME = {"tables": ""} | dict.fromkeys(("ask", "attest", "finish", "judge", "raw_of", "sign_in", "start"), "run")
 
 
 def __getattr__(name: str) -> object:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol, get_type_hints
@@ -133,6 +133,8 @@ class AccessLimit:
     approved_by: str = ""
     group: str = ""
     outsiders: tuple[str, ...] = ()
+    pilots: tuple[str, ...] = ()
+    cronofy_confirmed_rbac: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +172,8 @@ class Tenant:
     change: Change = Change()
     access_limit: AccessLimit = AccessLimit()
     activation_hosts: tuple[str, ...] = ()
+    ews_accounts: tuple[str, ...] = ()
+    exchange_answer: Path | None = None
     confirmations: Mapping[str, Confirmation] = field(default_factory=dict)
     exceptions: tuple[Waiver, ...] = ()
 
@@ -196,6 +200,9 @@ class Look:
         whole = self.total if self.total is not None else (len(self.rows) if self.complete else "?")
         return f"{len(self.rows)} of {whole}"
 
+
+NOT_ASKED = Look("", datetime.min.replace(tzinfo=UTC), refusal="this was not asked", remedy="Run the step again.")
+"""What stands for an answer that older raw answers lack, when they are judged again."""
 
 Raw = Mapping[str, Look]
 """The raw answers of a step, by a name of the step's choosing."""
@@ -264,10 +271,10 @@ def judge(*facts: Facts) -> tuple[Finding, ...]:
 
 
 def _findings(one: Check, facts: Facts) -> Iterator[Finding]:
-    refused = [facts.raw[name] for name in one.looks if facts.raw[name].refusal]
+    refused = {name: look for name in one.looks if (look := facts.raw.get(name, NOT_ASKED)).refusal}
     if refused:
-        for look in refused:
-            yield Finding(one.id, look.call, Status.UNKNOWN, look.refusal, look.remedy, one.link)
+        for name, look in refused.items():
+            yield Finding(one.id, name, Status.UNKNOWN, look.refusal, look.remedy, one.link)
         return
     rows = list(one.rows(facts))
     for subject, status, saw in rows:

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from runbook_lib.cards import Card
-from runbook_lib.errors import RunbookError
+from runbook_lib.errors import RunbookError, UsageError
 from runbook_lib.model import Answer, Confirmation, Tenant
 
 
@@ -37,10 +37,17 @@ def attended() -> bool:
 class Prompt:
     """One open question; `result` is what is known so far, `await` waits until a person has answered."""
 
-    def __init__(self, result: Confirmation | Answer, keep: Callable[[str], str], waits: bool, who: str) -> None:
+    def __init__(
+        self,
+        result: Confirmation | Answer,
+        keep: Callable[[str], str],
+        waits: bool,
+        who: str,
+        then: Callable[[str], str] | None = None,
+    ) -> None:
         """Make the form when a person is there to fill it (`waits`)."""
         self.result = result
-        self._keep = keep
+        self._keep, self._then = keep, then
         self._answered: asyncio.Future[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._form: Any = _form(self, who) if waits else None
@@ -76,21 +83,24 @@ class Prompt:
         )
 
     def accept(self, text: str, who: str) -> str:
-        """Take a person's answer and return what is wrong with it, or nothing."""
+        """Take a person's answer and return what to tell him; raise RunbookError when it cannot be taken.
+
+        An optional question may be left without answer.
+        """
         if not who.strip():
-            return "Please enter your name: the record says who answered."
-        try:
-            kept = self._keep(text)
-        except RunbookError as error:
-            return str(error)
+            raise UsageError("Please enter your name: the record says who answered.")
+        said = self.result
+        skipped = isinstance(said, Answer) and said.optional and not text.strip()
+        kept = "" if skipped else self._keep(text)
+        did = self._then(text.strip()) if self._then and not skipped else ""
         by, at = who.strip(), datetime.now(UTC)
-        if isinstance(self.result, Confirmation):
-            self.result = replace(self.result, confirmed=True, by=by, at=at, source="form")
+        if isinstance(said, Confirmation):
+            self.result = replace(said, confirmed=True, by=by, at=at, source="form")
         else:
-            self.result = replace(self.result, value=kept, by=by, at=at, source="form")
+            self.result = replace(said, value=kept, by=by, at=at, source="form")
         if self._answered is not None and self._loop is not None:
             self._loop.call_soon_threadsafe(_wake, self._answered)
-        return ""
+        return f"✓ recorded for {by}. {did}"
 
     def _given(self) -> bool:
         return self.result.source == "form"
@@ -114,15 +124,18 @@ def _form(prompt: Prompt, who: str) -> Any:
         field: Any = None
     else:
         head, button = ipywidgets.Label(said.label), ipywidgets.Button(description="Answer")
-        field = ipywidgets.Text(value=said.value, description="Answer", layout=wide)
+        hint = "may stay empty" if said.optional else ""
+        field = ipywidgets.Text(value=said.value, description="Answer", placeholder=hint, layout=wide)
 
     def press(_: object) -> None:
-        wrong = prompt.accept(field.value.strip() if field else "", name.value)
-        told.value = wrong or f"✓ recorded for {name.value.strip()}"
-        if not wrong:
-            button.disabled = True
-            if field:  # what was typed may be more than what is kept: an activation link, for instance
-                field.value = prompt.result.value if isinstance(prompt.result, Answer) else ""
+        try:
+            told.value = prompt.accept(field.value if field else "", name.value)
+        except RunbookError as error:
+            told.value = str(error)
+            return
+        button.disabled = True
+        if field:  # what was typed may be more than what is kept: an activation link, for instance
+            field.value = prompt.result.value if isinstance(prompt.result, Answer) else ""
 
     button.on_click(press)
     return ipywidgets.VBox([head, *([field] if field else []), name, button, told])
@@ -143,12 +156,13 @@ def ask(
     value: str = "",
     keep: Callable[[str], str] = str.strip,
     optional: bool = False,
+    then: Callable[[str], str] | None = None,
 ) -> Prompt:
     """Ask a person for a value; `keep` says what of it may be kept and raises RunbookError when it is no good.
 
-    Unattended, `value` from the tenant file is the answer; without one the question is open, or when `optional`
+    `then` does something with what was typed and returns what it did. Unattended, `value` from the tenant file is the answer; without one the question is open, or when `optional`
     does not arise.
     """
     waits = attended()
     source = "" if waits or not value else "tenant file"
-    return Prompt(Answer(key, label, value, source=source, optional=optional), keep, waits, "")
+    return Prompt(Answer(key, label, value, source=source, optional=optional), keep, waits, "", then)

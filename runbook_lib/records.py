@@ -116,6 +116,27 @@ def outcome(records: Mapping[str, Record]) -> Status:
     return worst(records[step].outcome for step in JUDGED if step in records)
 
 
+def outage(records: Mapping[str, Record]) -> tuple[datetime, datetime | None] | None:
+    """Return when SpaceIQ's room booking went down and when it was proved to work again (None: it still is down).
+
+    It begins with the confirmed deletion of step 1 and ends with the confirmed booking test of step 7.
+    """
+    said = {one.key: one.at for record in records.values() for one in record.confirmations if one.confirmed}
+    began = said.get("disconnected")
+    return (began, said.get("booking-tested")) if began else None
+
+
+def outage_words(earlier: Mapping[str, Record], now: datetime) -> str:
+    """Return how long SpaceIQ's room booking has been down, or was; empty before step 1."""
+    found = outage(earlier)
+    if found is None:
+        return ""
+    began, ended = found
+    hours, seconds = divmod(((ended or now) - began).total_seconds(), 3600)
+    lasted = f"{hours:.0f} h {seconds // 60:.0f} min"
+    return f"{lasted}, from {began:%Y-%m-%d %H:%M} UTC" + ("" if ended else ": room booking is still down")
+
+
 def next_look(folder: Path, step: str) -> int:
     """Return the number the next record of `step` will have: past every file that an earlier look left."""
     names = [path.name for place in ("data", "data/tables") for path in (folder / place).glob(f"{step}.*")]

@@ -59,6 +59,7 @@ class Run:
             "run": f"{self.tenant.key}/{self.folder.name}" + (f", look {self.look}" if self.look > 1 else ""),
             "operator": f"{operator_name()}, {'attended' if self.attended else 'unattended'}",
             "so far": done or "nothing yet",
+            "outage": records.outage_words(self.records, self.started),
             "gate overridden": self.override,
         }
         return Card(STEPS[self.step], lines)
@@ -145,6 +146,14 @@ GATES: Mapping[str, Callable[[Run], str]] = {
 """What must be so before a step begins; each returns the sentence that keeps the gate closed."""
 
 
+def raw_of(run: Run, step: str) -> Raw:
+    """Return the raw answers of the newest look at an earlier `step`; raise UsageError when the run has none."""
+    record = run.records.get(step)
+    if record is None or not record.raw_sha256:
+        raise UsageError(f"This run holds no answers of {step}.", f"Run {step} first, then this cell again.")
+    return records.read_raw(run.folder / "data" / f"{record.name}.raw.json")
+
+
 def sign_in(run: Run, calls: Iterable[str]) -> Graph:
     """Sign the runbook in with the least permissions for `calls` and prove that the answers come from the tenant.
 
@@ -174,12 +183,21 @@ def attest(run: Run, key: str, statement: str) -> Prompt:
 
 
 def ask(
-    run: Run, key: str, label: str, value: str = "", keep: Callable[[str], str] = str.strip, optional: bool = False
+    run: Run,
+    key: str,
+    label: str,
+    value: str = "",
+    keep: Callable[[str], str] = str.strip,
+    optional: bool = False,
+    then: Callable[[str], str] | None = None,
 ) -> Prompt:
-    """Show the form that asks for a value; await it in the next cell. Only what `keep` returns is kept."""
+    """Show the form of `run` that asks for a value; await it in the next cell.
+
+    Only what `keep` returns is kept; `then` may do something with what was typed, once, and says what it did.
+    """
     if value:
         keep(value)  # a value of the tenant file must be as good as a typed one
-    return prompts.ask(key, label, value, keep, optional)
+    return prompts.ask(key, label, value, keep, optional, then)
 
 
 def finish(run: Run, *parts: Part) -> Card:

@@ -13,7 +13,9 @@ from runbook_lib import records
 from runbook_lib.cards import status_words
 from runbook_lib.errors import ArchiveError
 from runbook_lib.model import CHECKS, Finding, Raw, Status
+from runbook_lib.steps import grants
 from runbook_lib.steps.grants import Line
+from runbook_lib.steps.preflight import App
 from runbook_lib.steps.sync import Room, RoomFacts
 
 Table = pd.DataFrame
@@ -92,12 +94,43 @@ def scopes(lines: Iterable[Line]) -> Table:
             "extra": "yes" if line.extra else "no",
             "status": status_words(line.status),
             "since": f"{line.since:%Y-%m-%d %H:%M} UTC" if line.since else "",
-            "remark": line.remark,
+            "by": line.by,
+            "level": "" if line.level is None else str(line.level),
+            "remark": line.remark or line.why,
         }
         for line in lines
     ]
-    columns = "documented permission resource kind required granted extra status since remark"
+    columns = "documented permission resource kind required granted extra status since by level remark"
     return table("scopes", rows, columns.split())
+
+
+def apps(found: Iterable[App]) -> Table:
+    """Return every application that calls itself Cronofy, with what tells the real ones from others."""
+    rows = [
+        {
+            "application": app.name,
+            "application id": app.app_id,
+            "documented as": app.documented_as or "not documented by Cronofy",
+            "enabled": "yes" if app.enabled else "no",
+            "owner tenant": app.owner,
+            "verified publisher": app.publisher or "none",
+            "assignment required": "yes" if app.assignment_required else "no",
+            "users' own consents": "not seen" if app.users is None else str(app.users),
+        }
+        for app in found
+    ]
+    columns = ["application", "application id", "documented as", "enabled", "owner tenant", "verified publisher"]
+    return table("apps", rows, [*columns, "assignment required", "users' own consents"])
+
+
+def changes(before: Raw, after: Raw) -> Table:
+    """Return what Cronofy holds now and did not before, and the other way round; nothing when nothing changed."""
+    old, new = ({(one.name, one.kind, one.resource, one.user) for one in grants.held(raw)} for raw in (before, after))
+    rows = [
+        {"change": "added" if one in new else "removed", "permission": one[0], "kind": one[1], "resource": one[2]}
+        for one in sorted(old ^ new)
+    ]
+    return table("changes", rows, ["change", "permission", "kind", "resource"])
 
 
 def rooms(facts: RoomFacts) -> Table:

@@ -93,6 +93,11 @@ def test_a_refused_look_makes_its_checks_unknown_without_asking_them() -> None:
     assert (finding.status, finding.saw, finding.remedy) == (Status.UNKNOWN, "Place.Read.All is missing", "Grant it.")
 
 
+def test_what_older_raw_answers_lack_is_unknown_when_they_are_judged_again() -> None:
+    (finding,) = judge(Facts({}, (("one", Status.PASS, "fine"),)))
+    assert (finding.subject, finding.status, finding.saw) == ("things", Status.UNKNOWN, "this was not asked")
+
+
 def test_an_incomplete_look_adds_an_unknown_that_says_how_many_of_how_many() -> None:
     facts = Facts(raw(rows=({}, {}), total=5, complete=False), (("one", Status.PASS, "fine"),))
     assert [(one.status, one.saw) for one in judge(facts)] == [

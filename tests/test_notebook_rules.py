@@ -17,7 +17,7 @@ NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
 HEADINGS = ["Before you start", "Do", "Look", "Judge", "Confirm", "Record"]
 FORMS = {"ask", "attest"}
 CONFIRMATIONS = {
-    "00_preflight": ["change-approved"],
+    "00_preflight": ["change-approved", "access-limited"],
     "01_disconnect": ["disconnected"],
     "02_connect": ["activated"],
     "03_activate": ["private-window"],
@@ -124,7 +124,7 @@ def has_headings_in_order(nb: NotebookNode, step: str) -> Faults:
 
 
 def says_in_prose_what_comes(nb: NotebookNode, step: str) -> Faults:
-    if not 10 <= len(nb.cells) <= 25:
+    if not 10 <= len(nb.cells) <= 40:
         yield f"{len(nb.cells)} cells"
     for before, cell in pairwise(nb.cells):
         answers = awaited(cell) and awaited(cell) == form(before)

@@ -128,3 +128,25 @@ def test_without_a_kernel_nobody_is_there(monkeypatch: pytest.MonkeyPatch) -> No
     for name in ("RUNBOOK_ATTENDED", "RUNBOOK_UNATTENDED"):
         monkeypatch.delenv(name, raising=False)
     assert not prompts.attended()
+
+
+def test_what_is_to_be_done_with_an_answer_is_done_once_it_is_good(attended: None) -> None:
+    done: list[str] = []
+
+    def then(text: str) -> str:
+        done.append(text)
+        return "Opened."
+
+    prompt = prompts.ask("link", "Link", keep=keep_half, then=then)
+    press(prompt, "Dana", "nothing")
+    assert done == []
+    press(prompt, "Dana", "host|s3cret")
+    assert done == ["host|s3cret"]
+    assert prompt._form.children[-1].value == "✓ recorded for Dana. Opened."
+    assert "s3cret" not in repr(prompt)
+
+
+def test_an_optional_question_may_be_left_without_answer(attended: None) -> None:
+    prompt = prompts.ask("link", "Link", keep=keep_half, optional=True)
+    press(prompt, "Dana", "")
+    assert (prompt.result.status, prompt.result.by) == (Status.NOT_APPLICABLE, "Dana")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import pytest
 from runbook_lib import prompts, records, run, settings, tables
 from runbook_lib.errors import ArchiveError, GateClosed, UsageError
 from runbook_lib.model import AccessLimit, Confirmation, Finding, Look, Status, Tenant
+from runbook_lib.steps import disconnect
 from tests.steps.facts import TENANT
 
 NOW = datetime(2026, 11, 22, 21, 0, tzinfo=UTC)
@@ -137,7 +138,7 @@ def test_a_limit_confirmed_in_preflight_opens_the_gate_of_step_5(
     limited = run.attest(here, "access-limited", "It is limited.")
     with pytest.raises(GateClosed):
         run.start("05_permissions", "contoso")
-    assert limited.accept("", "Megan") == ""
+    limited.accept("", "Megan")
     run.finish(here, limited)
     assert run.start("05_permissions", "contoso").folder == here.folder
 
@@ -210,3 +211,44 @@ def test_what_a_tenant_is_called_is_escaped(tenant: dict[str, Tenant]) -> None:
     shown: dict[str, Any] = run.start("00_preflight", "contoso")._repr_mimebundle_()
     assert "<i>" not in shown["text/html"]
     assert json.dumps(shown)
+
+
+def test_the_outage_runs_from_the_confirmed_deletion_to_the_confirmed_booking_test(tenant: dict[str, Tenant]) -> None:
+    at = datetime(2026, 11, 20, 21, 5, tzinfo=UTC)
+    known = {
+        "disconnected": Confirmation("disconnected", "", True, "Sam", at, "tenant file"),
+        "booking-tested": Confirmation("booking-tested", "", True, "Sam", at + timedelta(minutes=95), "tenant file"),
+    }
+    tenant["contoso"] = replace(TENANT, confirmations=known)
+    run.finish(run.start("00_preflight", "contoso"), (FINE,))
+    before = run.start("01_disconnect", "contoso")
+    assert "outage" not in str(before)
+    run.finish(before, run.attest(before, "disconnected", "Gone."))
+    during = run.start("07_sync", "contoso")
+    assert "from 2026-11-20 21:05 UTC: room booking is still down" in str(during)
+    run.finish(during, run.attest(during, "booking-tested", "Works."))
+    assert "outage: 1 h 35 min, from 2026-11-20 21:05 UTC\n" in str(run.start("08_report", "contoso")) + "\n"
+
+
+def test_an_earlier_steps_answers_are_at_hand_or_asked_for(tenant: dict[str, Tenant]) -> None:
+    first = run.start("00_preflight", "contoso")
+    raw = {"rooms": Look("rooms", NOW, ({"id": "1"},), 1)}
+    run.finish(first, raw, (FINE,))
+    second = run.start("01_disconnect", "contoso")
+    assert run.raw_of(second, "00_preflight") == raw
+    with pytest.raises(UsageError, match="holds no answers of 05_permissions"):
+        run.raw_of(second, "05_permissions")
+    card = disconnect.go_or_no_go(TENANT, second.records["00_preflight"], raw)
+    assert card.status is Status.PASS
+    assert "1 of 1 that Graph shows" in str(card)
+
+
+@pytest.mark.parametrize("status", [Status.FAIL, Status.UNKNOWN, Status.PENDING])
+def test_preflight_with_open_points_is_no_go(tenant: dict[str, Tenant], status: Status) -> None:
+    first = run.start("00_preflight", "contoso")
+    run.finish(first, {"rooms": Look("rooms", NOW, refusal="no")}, (replace(FINE, status=status),))
+    second = run.start("01_disconnect", "contoso")
+    card = disconnect.go_or_no_go(TENANT, second.records["00_preflight"], run.raw_of(second, "00_preflight"))
+    assert card.status is Status.FAIL
+    assert f"1 {status}" in str(card)
+    assert "could not be counted" in str(card)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
 
 from runbook_lib.model import Json, Raw, Rows, Status, Tenant, check
-from runbook_lib.steps import grants
+from runbook_lib.steps import grants, trail
 from runbook_lib.steps.grants import Line
 
-CALLS = grants.CALLS
-read = grants.read
+if TYPE_CHECKING:
+    from runbook_lib.graph import Graph
 
+CALLS = (*grants.CALLS, *trail.CALLS, "last_use")
 PORTAL = "https://entra.microsoft.com/#view/Microsoft_AAD_IAM/StartboardApplicationsMenuBlade/~/AppAppsPreview"
 
 
@@ -22,6 +25,13 @@ class Access:
     app_id: str
     apps: tuple[Json, ...]
     lines: tuple[Line, ...]
+
+
+def read(graph: Graph, tenant: Tenant) -> Raw:
+    """Ask for the grants, who granted them, and when Cronofy last signed in."""
+    raw = grants.read(graph, tenant)
+    audit = trail.read(graph, raw["service_principal"].asked_at)
+    return {**raw, "consent_audit": audit, "last_use": graph.look("last_use", app=tenant.cronofy_app)}
 
 
 def parse(raw: Raw, tenant: Tenant) -> Access:
@@ -87,3 +97,26 @@ def no_extra_permissions(facts: Access) -> Rows:
         yield f"{line.name} ({line.kind})", Status.FAIL, f"granted on {line.resource}: {line.granted}"
     if not extras:
         yield "all grants", Status.PASS, "nothing extra"
+
+
+@check(
+    "cronofy-in-use",
+    "Cronofy has signed in since it was granted access",
+    looks=("service_principal", "app_role_assignments", "last_use"),
+    remedy="Wait for the first sync; if there is still no sign-in a day after the consent, repeat steps 3 to 5.",
+    link=PORTAL,
+)
+def cronofy_in_use(facts: Access) -> Rows:
+    """Compare the last sign-in of the service principal with the newest required grant."""
+    since = max((line.since for line in facts.lines if line.required and line.since), default=None)
+    signed_in = [
+        str((row.get("lastSignInActivity") or {}).get("lastSignInDateTime") or "") for row in facts.raw["last_use"].rows
+    ]
+    last = max((datetime.fromisoformat(one) for one in signed_in if one), default=None)
+    if since is None:
+        yield facts.app_id, Status.NOT_APPLICABLE, "nothing is granted to it"
+    elif last and last >= since:
+        yield facts.app_id, Status.PASS, f"last signed in on {last:%Y-%m-%d %H:%M} UTC"
+    else:
+        saw = f"last signed in on {last:%Y-%m-%d %H:%M} UTC, before the grant" if last else "no sign-in on record"
+        yield facts.app_id, Status.PENDING, saw

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from runbook_lib import integration
+from runbook_lib.cards import Card
 from runbook_lib.errors import UsageError
-from runbook_lib.model import Raw, Rows, Status, Tenant, check
+from runbook_lib.model import Answer, Raw, Rows, Status, Tenant, check
 
 if TYPE_CHECKING:
     from runbook_lib.graph import Graph
+    from runbook_lib.prompts import Prompt
 
 CALLS = ("admin_roles",)
 
@@ -37,6 +40,28 @@ def intended(tenant: Tenant) -> Callable[[str], str]:
         return tenant.admin
 
     return keep
+
+
+def known_error(typed: str) -> str:
+    """Return the AADSTS number in what was typed; raise UsageError when there is none."""
+    number = re.search(r"\d{4,7}", typed)
+    if not number:
+        raise UsageError("There is no error number in this.", "Enter the digits behind AADSTS, or leave it empty.")
+    return number[0]
+
+
+def explain(code: Prompt) -> Card:
+    """Return what the sign-in error that was entered mostly means, and what to do next."""
+    number = code.result.value if isinstance(code.result, Answer) else ""
+    if not number:
+        return Card("Sign-in", {"error": "no error"})
+    hint: dict[str, str] = integration.facts()["sign_in_errors"].get(int(number), {})
+    lines = {
+        "cause": hint.get("cause", "not one that this runbook knows"),
+        "what to do": hint.get("remedy", "Read Microsoft's page about it."),
+        "Microsoft's page": f"https://login.microsoftonline.com/error?code={number}",
+    }
+    return Card(f"AADSTS{number}", lines)
 
 
 def read(graph: Graph, tenant: Tenant) -> Raw:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from runbook_lib import integration
 from runbook_lib.integration import MICROSOFT_GRAPH, Permission
 from runbook_lib.model import Json, Look, Raw, Status, Tenant
+from runbook_lib.steps import trail
 
 if TYPE_CHECKING:
     from runbook_lib.graph import Graph
@@ -45,12 +46,21 @@ class Line:
     granted: str
     status: Status
     since: datetime | None = None
+    by: str = ""
+    """Who granted it, as far as the audit log still tells."""
+    why: str = ""
     remark: str = ""
 
     @property
     def extra(self) -> bool:
         """Tell whether this is held although nobody documented it."""
         return not self.required
+
+    @property
+    def level(self) -> int | None:
+        """Return Microsoft's own grading of the permission, 1 to 5 and higher is wider; None where it has none."""
+        graded: dict[str, int] = integration.facts()["privilege_levels"].get(self.name, {})
+        return graded.get(self.kind) if self.resource == "Microsoft Graph" else None
 
 
 def read(graph: Graph, tenant: Tenant) -> Raw:
@@ -64,35 +74,52 @@ def read(graph: Graph, tenant: Tenant) -> Raw:
     return raw | {f"resource {one}": graph.look("resource", id=one) for one in pointed_at}
 
 
+def held(raw: Raw) -> tuple[Grant, ...]:
+    """Return every permission that Cronofy holds, of both kinds and on every resource."""
+    return (*_application(raw), *_delegated(raw))
+
+
 def lines(raw: Raw) -> tuple[Line, ...]:
     """Return the truth table: every documented permission in the how-to's order, then everything extra.
 
-    Permissions are matched by resource, kind and id, never by name.
+    Permissions are matched by resource, kind and id, never by name. Who granted them comes from the audit log, when it
+    is among the raw answers.
     """
-    held = [*_application(raw), *_delegated(raw)]
+    all_held = held(raw)
+    granted = trail.events_about(raw)
     documented = {(one.kind, one.id): one for one in integration.permissions()}
-    known = [grant for grant in held if grant.on_graph and (grant.kind, grant.id) in documented]
+    known = [grant for grant in all_held if grant.on_graph and (grant.kind, grant.id) in documented]
     required = (
         _required(one, [grant for grant in known if (grant.kind, grant.id) == key], raw)
         for key, one in documented.items()
     )
-    return (*required, *(_extra(grant) for grant in held if grant not in known))
+    table = (*required, *(_extra(grant) for grant in all_held if grant not in known))
+    return tuple(replace(line, by=trail.who(granted, line.name)) if line.granted != "no" else line for line in table)
 
 
-def _required(wanted: Permission, held: list[Grant], raw: Raw) -> Line:
+def _required(wanted: Permission, found: list[Grant], raw: Raw) -> Line:
     look = raw[GRANTS[0] if wanted.kind == "application" else GRANTS[1]]
-    alias = f"the how-to writes {wanted.documented}" if wanted.documented not in ("", wanted.name) else ""
-    tenant_wide = [grant for grant in held if not grant.user]
+    tenant_wide = [grant for grant in found if not grant.user]
     if look.refusal:
         granted, status = "not seen", Status.UNKNOWN
     elif tenant_wide:
         granted, status = "yes", Status.PASS
-    elif held:
-        granted, status = f"for {len(held)} user(s) only", Status.FAIL
+    elif found:
+        granted, status = f"for {len(found)} user(s) only", Status.FAIL
     else:
         granted, status = "no", Status.FAIL
-    since = tenant_wide[0].since if tenant_wide else None
-    return Line(wanted.documented, wanted.name, "Microsoft Graph", wanted.kind, True, granted, status, since, alias)
+    return Line(
+        wanted.documented,
+        wanted.name,
+        "Microsoft Graph",
+        wanted.kind,
+        True,
+        granted,
+        status,
+        since=tenant_wide[0].since if tenant_wide else None,
+        why=wanted.why,
+        remark=f"the how-to writes {wanted.documented}" if wanted.documented not in ("", wanted.name) else "",
+    )
 
 
 def _extra(grant: Grant) -> Line:

@@ -1,28 +1,64 @@
-"""Step 5: were both consent screens accepted?"""
+"""Step 5: were both consent screens accepted, by whom, and what did that change?"""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
+from runbook_lib import integration
 from runbook_lib.model import Raw, Rows, Status, Tenant, check
-from runbook_lib.steps import grants
+from runbook_lib.steps import grants, trail
 from runbook_lib.steps.grants import Line
+from runbook_lib.steps.trail import Event
 
-CALLS = grants.CALLS
-read = grants.read
+if TYPE_CHECKING:
+    from runbook_lib.graph import Graph
+
+CALLS = (*grants.CALLS, *trail.CALLS)
+LOG_DELAY = timedelta(hours=1)
+"""How long a record of the audit log may be on its way; "minutes" is all that is documented."""
+WATCH_TIMES, WATCH_SECONDS = 12, 5
+KINDS = ("application", "delegated")
 
 
 @dataclass(frozen=True, slots=True)
 class Consent:
-    """What the two consent screens should have granted, line by line."""
+    """What the two consent screens should have granted, and who granted it."""
 
     raw: Raw
     lines: tuple[Line, ...]
+    events: tuple[Event, ...]
+    admin: str
+    as_of: datetime
 
 
-def parse(raw: Raw, tenant: Tenant) -> Consent:  # noqa: ARG001 - steps parse alike
+def read(graph: Graph, tenant: Tenant) -> Raw:
+    """Ask for the grants, and for who granted them."""
+    raw = grants.read(graph, tenant)
+    return {**raw, "consent_audit": trail.read(graph, raw["service_principal"].asked_at)}
+
+
+def watch(graph: Graph, tenant: Tenant, *, attended: bool, sleep: Callable[[float], object] = time.sleep) -> Raw:
+    """Read like `read`; with somebody waiting, again every few seconds until everything documented is granted.
+
+    A consent takes some seconds to show. After a minute what was seen last is returned, complete or not.
+    """
+    raw = read(graph, tenant)
+    for _ in range(WATCH_TIMES if attended else 0):
+        if all(line.status is Status.PASS for line in grants.lines(raw) if line.required):
+            break
+        sleep(WATCH_SECONDS)
+        raw = read(graph, tenant)
+    return raw
+
+
+def parse(raw: Raw, tenant: Tenant) -> Consent:
     """Name what the answers hold."""
-    return Consent(raw, grants.lines(raw))
+    as_of = raw["service_principal"].asked_at
+    return Consent(raw, grants.lines(raw), trail.events_about(raw), tenant.admin, as_of)
 
 
 @check(
@@ -33,23 +69,50 @@ def parse(raw: Raw, tenant: Tenant) -> Consent:  # noqa: ARG001 - steps parse al
 )
 def consent_complete(facts: Consent) -> Rows:
     """Name a half consent: the first screen grants openid and email, the second the application permissions."""
-    missing = {
-        kind: [line.name for line in facts.lines if line.required and line.kind == kind and line.status != Status.PASS]
-        for kind in ("delegated", "application")
-    }
-    wanted = {
-        kind: sum(line.required and line.kind == kind for line in facts.lines) for kind in ("delegated", "application")
-    }
+    wanted = {kind: [line for line in facts.lines if line.required and line.kind == kind] for kind in KINDS}
+    missing = {kind: [line.name for line in rows if line.status is not Status.PASS] for kind, rows in wanted.items()}
     if not any(missing.values()):
         yield "consent", Status.PASS, "all documented permissions are granted"
     elif not facts.raw["service_principal"].rows:
         yield "consent", Status.FAIL, "no consent: Cronofy's application is not in this tenant"
-    elif len(missing["application"]) == wanted["application"] and not missing["delegated"]:
+    elif len(missing["application"]) == len(wanted["application"]) and not missing["delegated"]:
         saw = "half consent: the first screen was accepted, the second was not; all application permissions are missing"
         yield "consent", Status.FAIL, saw
     else:
-        yield (
-            "consent",
-            Status.FAIL,
-            f"incomplete; missing: {', '.join([*missing['application'], *missing['delegated']])}",
-        )
+        yield "consent", Status.FAIL, f"incomplete; missing: {', '.join(missing['application'] + missing['delegated'])}"
+
+
+@check(
+    "consent-by-planned-admin",
+    "What Cronofy needs was granted by the administrator of step 4",
+    looks=("service_principal", "app_role_assignments", "delegated_grants", "consent_audit"),
+    remedy="Find out who consented and whether that person was meant to; if not, disconnect and begin again at step 1.",
+    link="https://entra.microsoft.com/#view/Microsoft_AAD_IAM/AuditLogList.ReactView",
+)
+def consent_by_planned_admin(facts: Consent) -> Rows:
+    """Match each act of granting with the planned administrator; what the log no longer holds stays unknown."""
+    required = [line for line in facts.lines if line.required and line.granted == "yes"]
+    acts = dict.fromkeys(event for line in required if (event := trail.granter(facts.events, line.name)))
+    for event in acts:
+        planned = event.by_person and event.by.lower() == facts.admin.lower()
+        how = "widened an earlier consent" if event.amended else "consented"
+        did = how if event.by_person else "granted as a program, without a consent screen,"
+        saw = f"{did} on {event.at:%Y-%m-%d %H:%M} UTC" + ("" if planned else f"; planned was {facts.admin}")
+        yield event.by, Status.PASS if planned else Status.FAIL, saw
+    silent = [line for line in required if trail.granter(facts.events, line.name) is None]
+    if silent:
+        yield ", ".join(line.name for line in silent), *_silence(silent, facts.as_of)
+    if not required:
+        yield "consent", Status.NOT_APPLICABLE, "nothing is granted yet"
+
+
+def _silence(silent: list[Line], now: datetime) -> tuple[Status, str]:
+    """Say what it means that the log does not tell who granted these."""
+    days = integration.facts()["audit_retention_days"]
+    since = max((line.since for line in silent if line.since), default=None)
+    if since and now - since < LOG_DELAY:
+        until = since + LOG_DELAY
+        return Status.PENDING, f"the audit log lags behind; look again after {until:%Y-%m-%d %H:%M} UTC"
+    when = f"granted on {since:%Y-%m-%d}; " if since else ""
+    kept = f"it keeps {days['free']} days on Entra ID Free and {days['premium']} days on P1 or P2"
+    return Status.UNKNOWN, f"{when}the audit log holds no record of it: {kept}"

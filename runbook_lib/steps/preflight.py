@@ -2,40 +2,94 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from runbook_lib import integration
-from runbook_lib.model import Facts, Json, Raw, Rows, Status, Tenant, check
+from runbook_lib.model import Facts, Raw, Rows, Status, Tenant, check
 from runbook_lib.steps import connect, credentials, grants
 
 if TYPE_CHECKING:
     from runbook_lib.graph import Graph
 
-CALLS = (*connect.CALLS, *credentials.CALLS, *grants.CALLS, "cronofy_apps", "rooms")
+CALLS = (*connect.CALLS, *credentials.CALLS, *grants.CALLS, "cronofy_apps", "licences", "consent_policy", "rooms")
+APPS_PAGE = "https://entra.microsoft.com/#view/Microsoft_AAD_IAM/StartboardApplicationsMenuBlade/~/AppAppsPreview"
+ANYBODY = "ManagePermissionGrantsForSelf.microsoft-user-default-legacy"
+"""The policy under which every user may consent to any application for himself:
+https://learn.microsoft.com/entra/identity/enterprise-apps/manage-app-consent-policies (2026-01-22)"""
+PREMIUM_PLANS = ("AAD_PREMIUM", "AAD_PREMIUM_P2")
+"""Service plans of Entra ID P1 and P2:
+https://learn.microsoft.com/entra/identity/users/licensing-service-plan-reference (read 2026-11-22)"""
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """One enterprise application that calls itself Cronofy; `users` of the tenant consented to it for themselves."""
+
+    name: str
+    app_id: str
+    documented_as: str
+    enabled: bool
+    owner: str
+    publisher: str
+    assignment_required: bool
+    users: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class Before:
-    """What stands in the tenant before the change: Cronofy's applications and the rooms."""
+    """What stands in the tenant before the change."""
 
     raw: Raw
-    cronofy_app: str
-    apps: tuple[Json, ...]
+    apps: tuple[App, ...]
+    premium: tuple[str, ...]
+    consent_policies: tuple[str, ...]
     rooms: int
 
 
 def read(graph: Graph, tenant: Tenant) -> Raw:
-    """Ask for everything that steps 2, 4 and 6 rest on, every Cronofy application, and the list of rooms."""
+    """Ask for everything that steps 2, 4 and 6 rest on, every Cronofy application, licences, policy, and the rooms."""
     parts = [connect.read(graph, tenant), credentials.read(graph, tenant), grants.read(graph, tenant)]
     raw = {name: look for part in parts for name, look in part.items()}
-    return raw | {name: graph.look(name) for name in ("cronofy_apps", "rooms")}
+    raw |= {name: graph.look(name) for name in ("cronofy_apps", "licences", "consent_policy", "rooms")}
+    others = [row["id"] for row in raw["cronofy_apps"].rows]
+    return raw | {f"delegated_grants {one}": graph.look("delegated_grants", id=one) for one in others}
 
 
 def parse(raw: Raw, tenant: Tenant) -> tuple[Facts, ...]:
     """Name what the answers hold, for the checks of steps 2 and 4 and for our own."""
-    before = Before(raw, tenant.cronofy_app, raw["cronofy_apps"].rows, len(raw["rooms"].rows))
+    plans = [plan for sku in raw["licences"].rows for plan in sku.get("servicePlans") or ()]
+    policy = raw["consent_policy"].rows[0] if raw["consent_policy"].rows else {}
+    before = Before(
+        raw,
+        tuple(_apps(raw, tenant)),
+        tuple(sorted({plan["servicePlanName"] for plan in plans if plan["servicePlanName"] in PREMIUM_PLANS})),
+        tuple((policy.get("defaultUserRolePermissions") or {}).get("permissionGrantPoliciesAssigned") or ()),
+        len(raw["rooms"].rows),
+    )
     return connect.parse(raw, tenant), credentials.parse(raw, tenant), before
+
+
+def _apps(raw: Raw, tenant: Tenant) -> list[App]:
+    documented = {tenant.cronofy_app: "the application of the tenant file", **integration.facts()["cronofy"]["apps"]}
+    found = []
+    for row in raw["cronofy_apps"].rows:
+        own = raw[f"delegated_grants {row['id']}"]
+        users = None if own.refusal else len({one["principalId"] for one in own.rows if one.get("principalId")})
+        found.append(
+            App(
+                row["displayName"],
+                row["appId"],
+                documented.get(row["appId"], ""),
+                row.get("accountEnabled") is not False,
+                row.get("appOwnerOrganizationId") or "",
+                (row.get("verifiedPublisher") or {}).get("displayName") or "",
+                bool(row.get("appRoleAssignmentRequired")),
+                users,
+            )
+        )
+    return found
 
 
 @check(
@@ -43,16 +97,84 @@ def parse(raw: Raw, tenant: Tenant) -> tuple[Facts, ...]:
     "Every application that calls itself Cronofy is one that Cronofy documents",
     looks=("cronofy_apps",),
     remedy="Find out who added this application before the change; it is not the one this runbook reconnects.",
-    link="https://entra.microsoft.com/#view/Microsoft_AAD_IAM/StartboardApplicationsMenuBlade/~/AppAppsPreview",
+    link=APPS_PAGE,
 )
 def cronofy_apps_known(facts: Before) -> Rows:
-    """Compare application ids, because a name proves nothing."""
-    known = {**integration.facts()["cronofy"]["apps"], facts.cronofy_app: "the application of the tenant file"}
+    """Compare application ids, because a name proves nothing; the same name under two ids is one impostor."""
+    names = Counter(app.name for app in facts.apps)
     for app in facts.apps:
-        status = Status.PASS if app["appId"] in known else Status.FAIL
-        yield app["displayName"], status, f"application id {app['appId']}"
+        saw = f"application id {app.app_id}, publisher {app.publisher or 'not verified'}"
+        if app.documented_as:
+            yield app.name, Status.PASS, saw
+        else:
+            twin = "; another application has the same name" if names[app.name] > 1 else ""
+            yield app.name, Status.FAIL, f"{saw}: not one of Cronofy's{twin}"
     if not facts.apps:
         yield "Cronofy", Status.PASS, "no application of this name yet: a first connection"
+
+
+@check(
+    "cronofy-apps-enabled",
+    "No Cronofy application is switched off",
+    looks=("cronofy_apps",),
+    remedy="Ask why it was switched off; the consent of step 5 fails with AADSTS7000112 until it is enabled.",
+    link=APPS_PAGE,
+)
+def cronofy_apps_enabled(facts: Before) -> Rows:
+    """Look at every application that Cronofy documents."""
+    for app in (app for app in facts.apps if app.documented_as):
+        yield app.name, Status.PASS if app.enabled else Status.FAIL, "enabled" if app.enabled else "disabled"
+    if not any(app.documented_as for app in facts.apps):
+        yield "Cronofy", Status.NOT_APPLICABLE, "none is in the tenant yet"
+
+
+@check(
+    "no-personal-consents",
+    "Nobody's own older consent to Cronofy is left over",
+    looks=("cronofy_apps", "delegated_grants"),
+    remedy="Ask those users whether they still connect their own calendar; if not, remove the consent in Entra.",
+    link=APPS_PAGE,
+)
+def no_personal_consents(facts: Before) -> Rows:
+    """Count the users who consented for themselves, for each application."""
+    for app in facts.apps:
+        if app.users is None:
+            yield app.name, Status.UNKNOWN, "who consented could not be read"
+        else:
+            saw = f"{app.users} user(s) consented for themselves"
+            yield app.name, Status.PENDING if app.users else Status.PASS, saw
+    if not facts.apps:
+        yield "Cronofy", Status.NOT_APPLICABLE, "none is in the tenant yet"
+
+
+@check(
+    "consent-restricted",
+    "Not everybody may consent to any application",
+    looks=("consent_policy",),
+    remedy="Not needed for tonight; but with this setting any user can let an impostor in. Restrict user consent.",
+    link="https://entra.microsoft.com/#view/Microsoft_AAD_IAM/ConsentPoliciesMenuBlade/~/UserSettings",
+)
+def consent_restricted(facts: Before) -> Rows:
+    """Look for the old default that let every user consent to everything."""
+    open_to_all = ANYBODY in facts.consent_policies
+    saw = ", ".join(facts.consent_policies) or "users may not consent at all"
+    yield "user consent", Status.PENDING if open_to_all else Status.PASS, saw
+
+
+@check(
+    "log-retention-known",
+    "How long the tenant keeps the records of tonight is known",
+    looks=("licences",),
+    remedy="Check the tenant's licences.",
+)
+def log_retention_known(facts: Before) -> Rows:
+    """Derive the retention of the audit log from the licence."""
+    days = integration.facts()["audit_retention_days"]
+    if facts.premium:
+        saw = f"{', '.join(facts.premium)}: {days['premium']} days, and sign-in logs can be read"
+    else:
+        saw = f"Entra ID Free: {days['free']} days, and no sign-in logs; finish steps 5 and 6 within that time"
+    yield "audit log", Status.PASS, saw
 
 
 @check(

@@ -18,6 +18,15 @@ keep = host_of(replace(TENANT, activation_hosts=("app.cronofy.com", "app-uk.cron
     [
         ("https://app.cronofy.com/enterprise_connect/oauth/authorize?state=s3cret&code=x", "app.cronofy.com"),
         ("  https://APP-UK.cronofy.com:443/x  ", "app-uk.cronofy.com"),
+        (
+            "https://eur01.safelinks.protection.outlook.com/?url=https%3A%2F%2Fapp.cronofy.com%2Fx%3Fstate%3Ds3cret&data=05",
+            "app.cronofy.com",
+        ),
+        ("https://urldefense.com/v3/__https://app.cronofy.com/x?state=s3cret__;!!abc!def$", "app.cronofy.com"),
+        (
+            "https://urldefense.proofpoint.com/v2/url?u=https-3A__app.cronofy.com_x-3Fstate-3Ds3cret&d=DwMF",
+            "app.cronofy.com",
+        ),
     ],
 )
 def test_of_a_good_link_only_the_host_is_kept(link: str, host: str) -> None:
@@ -38,6 +47,10 @@ def test_of_a_good_link_only_the_host_is_kept(link: str, host: str) -> None:
         "https://app.cronofy.com:8443/",
         "https://app.cronofy.com:port/",
         "https://[::1/",
+        "https://eur01.safelinks.protection.outlook.com/?url=https%3A%2F%2Fevil.example%2Fx",
+        "https://safelinks.protection.outlook.com.evil.example/?url=https%3A%2F%2Fapp.cronofy.com%2F",
+        "https://eur01.safelinks.protection.outlook.com/?data=05",
+        "https://u1234.ct.sendgrid.net/ls/click?upn=opaque",
         "https://аpp.cronofy.com/",  # noqa: RUF001  a Cyrillic look-alike is the point
     ],
 )

@@ -53,9 +53,13 @@ def delegated(scope: str, user: str | None = None) -> Json:
 
 def raw(roles: list[Json], scopes: list[Json]) -> Mapping[str, Look]:
     return RESOURCES | {
-        "service_principal": look("service_principal", {"id": "sp", "displayName": "Cronofy Enterprise for Office 365"}),
+        "service_principal": look(
+            "service_principal", {"id": "sp", "displayName": "Cronofy Enterprise for Office 365"}
+        ),
         "app_role_assignments": look("app_role_assignments", *roles),
         "delegated_grants": look("delegated_grants", *scopes),
+        "consent_audit": look("consent_audit"),
+        "last_use": look("last_use"),
     }
 
 
@@ -125,14 +129,15 @@ def test_a_delegated_grant_for_one_user_is_not_tenant_wide() -> None:
     ],
 )
 def test_step_5_names_a_half_consent(roles: list[Json], scopes: list[Json], status: Status, says: str) -> None:
-    (finding,) = judge(permissions.parse(raw(roles, scopes), TENANT))
+    finding = judge(permissions.parse(raw(roles, scopes), TENANT))[0]
     assert finding.status is status
     assert finding.saw.startswith(says)
 
 
 def test_without_cronofy_in_the_tenant_step_5_says_so() -> None:
-    nothing = {"service_principal": look("x"), "app_role_assignments": look("x"), "delegated_grants": look("x")}
-    (finding,) = judge(permissions.parse(nothing, TENANT))
+    names = ("service_principal", "app_role_assignments", "delegated_grants", "consent_audit", "last_use")
+    nothing = {name: look(name) for name in names}
+    finding = judge(permissions.parse(nothing, TENANT))[0]
     assert finding.saw.startswith("no consent: Cronofy's application is not in this tenant")
     found = {one.check: one.status for one in judge(access.parse(nothing, TENANT))}
     assert found["cronofy-present"] is Status.FAIL
@@ -151,3 +156,24 @@ def test_a_disabled_application_fails_step_6() -> None:
     row = {"id": "sp", "displayName": "Cronofy", "accountEnabled": False}
     facts = access.parse({**raw(ALL_ROLES, BOTH), "service_principal": look("service_principal", row)}, TENANT)
     assert {one.check: one.saw for one in judge(facts)}["cronofy-present"] == "disabled"
+
+
+@pytest.mark.parametrize(
+    ("last", "status", "says"),
+    [
+        ("2026-11-20T23:00:00Z", Status.PASS, "last signed in on 2026-11-20 23:00 UTC"),
+        ("2026-11-20T20:00:00Z", Status.PENDING, "before the grant"),
+        (None, Status.PENDING, "no sign-in on record"),
+    ],
+)
+def test_a_sign_in_after_the_grant_shows_that_cronofy_is_in_use(last: str | None, status: Status, says: str) -> None:
+    rows = [{"lastSignInActivity": {"lastSignInDateTime": last}}] if last else []
+    facts = access.parse({**raw(ALL_ROLES, BOTH), "last_use": look("last_use", *rows)}, TENANT)
+    (finding,) = [one for one in judge(facts) if one.check == "cronofy-in-use"]
+    assert finding.status is status
+    assert says in finding.saw
+
+
+def test_a_permission_carries_microsofts_grading_where_there_is_one() -> None:
+    levels = {line.name: line.level for line in grants.lines(raw([*ALL_ROLES, role(WORK_HOURS)], BOTH))}
+    assert (levels["Calendars.ReadWrite"], levels["Calendars.ReadWrite.All"], levels["openid"]) == (3, None, None)

@@ -1,0 +1,121 @@
+"""Preflight: older integrations, impostors, licences and policy."""
+
+from __future__ import annotations
+
+import pytest
+
+from runbook_lib.model import Json, Look, Status, judge
+from runbook_lib.steps import preflight
+from tests.steps.facts import TENANT, look, refused
+
+ENTERPRISE = {
+    "id": "sp",
+    "appId": TENANT.cronofy_app,
+    "displayName": "Cronofy Enterprise for Office 365",
+    "accountEnabled": True,
+    "verifiedPublisher": {"displayName": "Cronofy Ltd"},
+}
+
+
+def found(**changes: Look) -> dict[tuple[str, str], tuple[Status, str]]:
+    raw = {
+        "organization": look("organization", {"id": TENANT.tenant_id}),
+        "domains": look("domains", {"id": TENANT.domain, "isVerified": True}),
+        "admin_roles": look("admin_roles"),
+        "service_principal": look("service_principal"),
+        "delegated_grants": look("delegated_grants"),
+        "cronofy_apps": look("cronofy_apps", ENTERPRISE),
+        "delegated_grants sp": look("delegated_grants"),
+        "licences": look("licences"),
+        "consent_policy": look("consent_policy", {"id": "authorizationPolicy"}),
+        "rooms": look("rooms", {}),
+        **changes,
+    }
+    before = preflight.parse(raw, TENANT)[-1]
+    return {(one.check, one.subject): (one.status, one.saw) for one in judge(before)}
+
+
+def test_an_impostor_with_the_right_name_and_another_id_fails() -> None:
+    twin = ENTERPRISE | {"id": "sp2", "appId": "deadbeef-0000-4000-8000-000000000000", "verifiedPublisher": None}
+    raw = {"cronofy_apps": look("a", twin, ENTERPRISE), "delegated_grants sp2": look("g")}
+    apps = preflight.parse({**BASE, **raw}, TENANT)[-1]
+    statuses = [(one.status, one.saw) for one in judge(apps) if one.check == "cronofy-apps-known"]
+    assert [status for status, _ in statuses] == [Status.FAIL, Status.PASS]
+    assert "another application has the same name" in statuses[0][1]
+    assert "not verified" in statuses[0][1]
+
+
+BASE = {
+    "organization": look("organization", {"id": TENANT.tenant_id}),
+    "domains": look("domains"),
+    "admin_roles": look("admin_roles"),
+    "service_principal": look("service_principal"),
+    "delegated_grants": look("delegated_grants"),
+    "delegated_grants sp": look("delegated_grants"),
+    "licences": look("licences"),
+    "consent_policy": look("consent_policy"),
+    "rooms": look("rooms"),
+}
+
+
+def test_a_first_connection_finds_nothing_to_object_to() -> None:
+    statuses = found(cronofy_apps=look("cronofy_apps"))
+    assert statuses["cronofy-apps-known", "Cronofy"][0] is Status.PASS
+    assert statuses["cronofy-apps-enabled", "Cronofy"][0] is Status.NOT_APPLICABLE
+    assert statuses["no-personal-consents", "Cronofy"][0] is Status.NOT_APPLICABLE
+
+
+def test_a_disabled_application_fails() -> None:
+    disabled = look("cronofy_apps", ENTERPRISE | {"accountEnabled": False})
+    assert found(cronofy_apps=disabled)["cronofy-apps-enabled", ENTERPRISE["displayName"]][0] is Status.FAIL
+
+
+@pytest.mark.parametrize(
+    ("grants", "status", "says"),
+    [
+        (look("g", {"principalId": None}), Status.PASS, "0 user(s)"),
+        (look("g", {"principalId": "a"}, {"principalId": "a"}, {"principalId": "b"}), Status.PENDING, "2 user(s)"),
+        (refused("g"), Status.UNKNOWN, "could not be read"),
+    ],
+)
+def test_leftover_consents_of_users_are_counted(grants: Look, status: Status, says: str) -> None:
+    name = str(ENTERPRISE["displayName"])
+    seen = found(**{"delegated_grants sp": grants})["no-personal-consents", name]
+    assert seen[0] is status
+    assert says in seen[1]
+
+
+@pytest.mark.parametrize(
+    ("policies", "status"),
+    [
+        ([preflight.ANYBODY], Status.PENDING),
+        (["ManagePermissionGrantsForSelf.microsoft-user-default-recommended"], Status.PASS),
+        ([], Status.PASS),
+    ],
+)
+def test_a_policy_that_lets_everybody_consent_is_a_warning(policies: list[str], status: Status) -> None:
+    row: Json = {"defaultUserRolePermissions": {"permissionGrantPoliciesAssigned": policies}}
+    assert found(consent_policy=look("consent_policy", row))["consent-restricted", "user consent"][0] is status
+
+
+@pytest.mark.parametrize(
+    ("plans", "says"),
+    [
+        ([{"servicePlanName": "AAD_PREMIUM"}], "30 days"),
+        ([{"servicePlanName": "EXCHANGE_S_STANDARD"}], "7 days"),
+        ([], "7 days"),
+    ],
+)
+def test_the_licence_tells_how_long_the_log_is_kept(plans: list[Json], says: str) -> None:
+    saw = found(licences=look("licences", {"servicePlans": plans}))["log-retention-known", "audit log"][1]
+    assert says in saw
+
+
+@pytest.mark.parametrize(("rooms", "status"), [([{}], Status.PASS), ([], Status.UNKNOWN)])
+def test_no_visible_room_is_not_no_room(rooms: list[Json], status: Status) -> None:
+    assert found(rooms=look("rooms", *rooms))["rooms-listed", "rooms"][0] is status
+
+
+def test_what_could_not_be_read_is_unknown() -> None:
+    statuses = found(cronofy_apps=refused("a"), licences=refused("a"), consent_policy=refused("a"), rooms=refused("a"))
+    assert {status for status, _ in statuses.values()} == {Status.UNKNOWN}

@@ -1,0 +1,90 @@
+"""Tables in the documentation equal the code; RUNBOOK_UPDATE_DOCS=1 writes them anew."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import pkgutil
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import typer
+
+from runbook_lib import batch, cli, integration, steps
+from runbook_lib.model import CHECKS, Status
+from runbook_lib.records import STEPS
+
+CHECKOUT = Path(batch.__file__).resolve().parent.parent
+for module in pkgutil.iter_modules(steps.__path__):
+    importlib.import_module(f"{steps.__name__}.{module.name}")
+
+
+def permissions() -> Iterator[tuple[str, ...]]:
+    yield "question", "application", "delegated", "why", "calls"
+    for call in integration.calls().values():
+        path = f"`{call.path.partition('?')[0]}`"
+        yield f"[{call.name}]({call.page})", call.application or "–", call.delegated or "–", call.why, path
+
+
+def checks() -> Iterator[tuple[str, ...]]:
+    yield "check", "what it proves", "judged in", "application permissions it rests on"
+    for one in CHECKS.values():
+        needed = sorted({integration.calls()[look].application for look in one.looks})
+        yield f"`{one.id}`", one.title, one.step, ", ".join(needed)
+
+
+def exit_codes() -> Iterator[tuple[str, ...]]:
+    yield "outcome", "exit code", "meaning"
+    for status in Status:
+        yield f"{status.symbol} {status.value}", str(status.exit_code), MEANING[status]
+
+
+MEANING = {
+    Status.FAIL: "we looked; it is not as documented",
+    Status.UNKNOWN: "we could not look; the finding says which permission or licence would let us",
+    Status.PENDING: "waiting for a person, or for a slow effect inside its budget",
+    Status.ACCEPTED: "an exception with reason, approver and expiry stands against it",
+    Status.NOT_APPLICABLE: "the question does not arise",
+    Status.PASS: "we looked; it is as documented",
+}
+
+
+def commands() -> Iterator[tuple[str, ...]]:
+    yield "command", "does"
+    group = typer.main.get_command(cli.app)
+    for name, command in group.commands.items():  # type: ignore[attr-defined]
+        yield f"`runbook {name}`", command.help.partition("\n\n")[0].replace("\n", " ")
+
+
+def notebooks() -> Iterator[tuple[str, ...]]:
+    yield "notebook", "what it is"
+    for step, title in STEPS.items():
+        yield f"[{step}](notebooks/{step}.ipynb)", title
+
+
+@pytest.mark.parametrize(
+    ("document", "name", "rows"),
+    [
+        ("docs/permissions.md", "permissions", permissions),
+        ("docs/checks.md", "checks", checks),
+        ("README.md", "exit codes", exit_codes),
+        ("README.md", "commands", commands),
+        ("README.md", "notebooks", notebooks),
+    ],
+)
+def test_a_table_in_the_documentation_equals_the_code(
+    document: str, name: str, rows: Callable[[], Iterator[tuple[str, ...]]]
+) -> None:
+    path = CHECKOUT / document
+    text = path.read_text(encoding="utf-8")
+    header, *body = rows()
+    lines = [header, ("---",) * len(header), *body]
+    table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    found = re.search(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", text, re.DOTALL)
+    assert found, f"{document} has no place for the table of {name}"
+    if os.environ.get("RUNBOOK_UPDATE_DOCS"):
+        path.write_text(text[: found.start()] + found[1] + table + found[2] + text[found.end() :], encoding="utf-8")
+    else:
+        assert text[found.start() : found.end()] == found[1] + table + found[2]
