@@ -247,6 +247,29 @@ def verify(target: Target, as_json: AsJson = False) -> None:
 
 
 @app.command()
+def recheck(target: Target, as_json: AsJson = False) -> None:
+    """Judge a run's raw answers again, offline, with this version's checks; exit code 3 when a finding differs."""
+    from dataclasses import asdict
+
+    from runbook_lib import recheck as judged
+
+    folder = _folder(target)
+    differences = judged.recheck(folder)
+    if as_json:
+        _print_json(
+            {"folder": str(folder), "same": not differences, "differences": [asdict(one) for one in differences]}
+        )
+    else:
+        console = _console()
+        for one in differences:
+            words = f"✗ {one.record} {one.check} {one.subject}\n  recorded: {one.recorded}\n  now:      {one.now}"
+            console.print(words, markup=False, soft_wrap=True)
+        if not differences:
+            console.print(f"✓ the raw answers in {folder} still lead to every recorded finding.", soft_wrap=True)
+    raise typer.Exit(3 if differences else 0)
+
+
+@app.command()
 def demo(jobs: Jobs = CORES, as_json: AsJson = False) -> None:
     """Serve the sandbox cloud, run every notebook for its tenants, seal, and show what came out.
 
