@@ -39,6 +39,7 @@ class Call:
     why: str
     page: str
     path_delegated: str = ""
+    method: str = "GET"
 
     def permission(self, app_only: bool) -> str:
         """Return the least permission for this kind of sign-in; empty when it cannot ask this at all."""

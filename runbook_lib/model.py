@@ -35,7 +35,7 @@ class Status(StrEnum):
     @property
     def symbol(self) -> str:
         """Return a sign that reads without colour."""
-        return {"fail": "✗", "unknown": "?", "pending": "…", "accepted": "!", "n/a": "–", "pass": "✓"}[self]  # noqa: RUF001 - a dash is meant
+        return {"fail": "✗", "unknown": "?", "pending": "…", "accepted": "!", "n/a": "–", "pass": "✓"}[self]
 
     @property
     def exit_code(self) -> int:
@@ -176,6 +176,8 @@ class Tenant:
     exchange_answer: Path | None = None
     confirmations: Mapping[str, Confirmation] = field(default_factory=dict)
     exceptions: tuple[Waiver, ...] = ()
+    revoke: tuple[str, ...] = ()
+    """Extra grants that a run nobody attends may remove, each named as its finding names it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,7 +290,7 @@ def _findings(one: Check, facts: Facts) -> Iterator[Finding]:
 
 
 def accept(findings: Iterable[Finding], waivers: Iterable[Waiver], today: date) -> tuple[Finding, ...]:
-    """Return the findings with those `accepted` that failed and that an exception names; an expired one only says so."""
+    """Return the findings, those that failed and that an exception names as `accepted`; an expired one only says so."""
     by_finding = {(one.check, one.subject): one for one in waivers}
 
     def settle(finding: Finding) -> Finding:

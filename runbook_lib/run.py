@@ -8,9 +8,9 @@ import os
 import platform
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from runbook_lib import graph, integration, model, prompts, records, settings, signin, tables
@@ -39,7 +39,8 @@ class Run:
     attended: bool
     records: Mapping[str, Record]
     override: str = ""
-    graph: Graph | None = None
+    graphs: list[Graph] = field(default_factory=list)
+    """Every sign-in of this look, the first one first; a change signs in again, with a scope of its own."""
 
     def __repr__(self) -> str:
         """Return the card as plain text."""
@@ -48,6 +49,10 @@ class Run:
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
         """Show the card in the notebook."""
         return self.card()._repr_mimebundle_()
+
+    def sign_in(self, calls: Iterable[str]) -> Graph:
+        """Sign in as the verb `sign_in` does; for a step that needs one more permission on the way."""
+        return sign_in(self, calls)
 
     def card(self) -> Card:
         """Return where we are: tenant, cloud, run, and what earlier steps came to."""
@@ -161,9 +166,9 @@ def sign_in(run: Run, calls: Iterable[str]) -> Graph:
     """
     http = graph.session(run.tenant.cloud)
     credential = signin.sign_in(run.tenant, calls, http, attended=run.attended, show=_show)
-    run.graph = Graph(run.tenant, credential, http)
-    run.graph.assert_tenant()
-    return run.graph
+    run.graphs.append(Graph(run.tenant, credential, http))
+    run.graphs[-1].assert_tenant()
+    return run.graphs[-1]
 
 
 def _show(words: str) -> None:
@@ -183,7 +188,7 @@ def attest(run: Run, key: str, statement: str) -> Prompt:
 
 
 def ask(
-    run: Run,
+    run: Run,  # noqa: ARG001 - verbs of a notebook begin with the run
     key: str,
     label: str,
     value: str = "",
@@ -249,22 +254,29 @@ def _write(
         operator={
             "user": operator_name(),
             "attended": run.attended,
-            "signed_in": _signed_in(run.graph) if run.graph else None,
+            "signed_in": _signed_in(run.graphs[0]) if run.graphs else None,
         },
         findings=findings,
         confirmations=tuple(one for one in asked if isinstance(one, Confirmation)),
         answers=tuple(one for one in asked if isinstance(one, Answer)),
         looks=tuple(_summary(name, raw) for name in raw),
-        requests=tuple(run.graph.log) if run.graph else (),
+        requests=tuple(request for door in run.graphs for request in door.log),
         tables=tuple(written),
         raw_sha256=hashlib.sha256(raw_json).hexdigest() if raw else "",
         settings=settings.plain(tenant),
         override=run.override,
-        versions={"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+        versions={"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
         how_to=dict(integration.facts()["how_to"]),
         waiting=waiting,
     )
     return records.write(run.folder, record)
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # a checkout that was not installed
+        return "not installed"
 
 
 def _signed_in(door: Graph) -> Json:

@@ -6,7 +6,7 @@ import difflib
 import json
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,6 +45,15 @@ def load(parameters: Path, key: str, now: datetime | None = None) -> Tenant:
     return _tenant(key, page.row, cloud, path.parent)
 
 
+def validator(schema: Json) -> jsonschema.Draft202012Validator:
+    """Return what holds values against `schema`; jsonschema is loaded only now, and only as much as we need of it."""
+    # it would spend most of a second building grammars for URI formats that our schemas do not use
+    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
+    import jsonschema
+
+    return jsonschema.Draft202012Validator(schema)
+
+
 def everyone() -> Tenant:
     """Return what stands for all tenants together: the portfolio has no tenant file and asks no cloud."""
     return Tenant("_portfolio", "All tenants", "", "", "", Cloud("none", "", "", True), SignIn("", ""), "")
@@ -53,8 +62,35 @@ def everyone() -> Tenant:
 def plain(tenant: Tenant) -> Json:
     """Return what a record keeps of the tenant file, enough to judge raw answers again; no path of this machine."""
     row = asdict(tenant)
-    del row["confirmations"], row["sign_in"]["certificate"], row["cloud"]["ca_file"]
+    del row["confirmations"], row["exchange_answer"], row["sign_in"]["certificate"], row["cloud"]["ca_file"]
     return row
+
+
+def revive(row: Json) -> Tenant:
+    """Return the tenant that a record's settings describe; what was not kept (paths, people's words) is absent."""
+    own = {field.name for field in fields(Tenant)}
+    limits = {field.name for field in fields(AccessLimit)}
+    kept = {name: _tupled(value) for name, value in row.items() if name in own}
+    return Tenant(
+        **kept
+        | {
+            "cloud": Cloud(**row["cloud"]),
+            "sign_in": SignIn(**row["sign_in"]),
+            "change": Change(**row["change"]),
+            "access_limit": AccessLimit(
+                **{name: _tupled(one) for name, one in row["access_limit"].items() if name in limits}
+            ),
+            "exceptions": tuple(_waiver(one) for one in row.get("exceptions", ())),
+        }
+    )
+
+
+def _tupled(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _waiver(row: Json) -> Waiver:
+    return Waiver(**{**row, "until": date.fromisoformat(row["until"])})
 
 
 def _known(parameters: Path, key: str) -> str:
@@ -80,11 +116,14 @@ def _tenant(key: str, row: Json, cloud: Cloud, folder: Path) -> Tenant:
         cloud=cloud,
         sign_in=SignIn(sign_in["method"], sign_in["client_id"], folder / certificate if certificate else None),
         change=Change(**row.get("change", {})),
-        access_limit=AccessLimit(**{**limit, "outsiders": tuple(limit.get("outsiders", ()))}),
+        access_limit=AccessLimit(**{**limit, **{name: tuple(limit.get(name, ())) for name in ("outsiders", "pilots")}}),
         activation_hosts=tuple(row.get("activation_hosts", integration.facts()["activation_hosts"])),
+        ews_accounts=tuple(row.get("ews_accounts", ())),
+        exchange_answer=folder / row.get("exchange_answer", f"{key}.exchange.json"),
         exceptions=tuple(
             Waiver(**{**one, "until": date.fromisoformat(one["until"])}) for one in row.get("exceptions", ())
         ),
+        revoke=tuple(row.get("revoke", ())),
         confirmations={name: _confirmation(name, one) for name, one in row.get("confirmations", {}).items()},
     )
 
@@ -218,13 +257,9 @@ class _Page:
                 self._note_lines(value, (*place, index))
 
     def _validate(self, definition: str) -> None:
-        # jsonschema would spend most of a second building grammars for URI formats that our schema does not use
-        sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
-        import jsonschema
-
         schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
         whole = {**schema, "$ref": f"#/$defs/{definition}"}
-        for error in jsonschema.Draft202012Validator(whole).iter_errors(self.row):
+        for error in validator(whole).iter_errors(self.row):
             for place, words in _in_words(error):
                 self.fault(place, words)
 

@@ -16,6 +16,7 @@ from runbook_lib.model import CHECKS, Finding, Raw, Status
 from runbook_lib.steps import grants
 from runbook_lib.steps.grants import Line
 from runbook_lib.steps.preflight import App
+from runbook_lib.steps.revoke import Removal
 from runbook_lib.steps.sync import Room, RoomFacts
 
 Table = pd.DataFrame
@@ -131,6 +132,12 @@ def changes(before: Raw, after: Raw) -> Table:
         for one in sorted(old ^ new)
     ]
     return table("changes", rows, ["change", "permission", "kind", "resource"])
+
+
+def removals(planned: Iterable[Removal]) -> Table:
+    """Return what may be removed, or what became of it."""
+    rows = [{"permission": one.subject, "resource": one.resource, "outcome": one.outcome} for one in planned]
+    return table("removals", rows, ["permission", "resource", "outcome"])
 
 
 def rooms(facts: RoomFacts) -> Table:

@@ -5,18 +5,21 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from runbook_lib import integration
 from runbook_lib.cards import Card
-from runbook_lib.errors import UsageError
-from runbook_lib.model import Answer, Raw, Rows, Status, Tenant, check
+from runbook_lib.errors import GraphError, UsageError
+from runbook_lib.model import Answer, Look, Raw, Rows, Status, Tenant, check
 
 if TYPE_CHECKING:
     from runbook_lib.graph import Graph
     from runbook_lib.prompts import Prompt
 
 CALLS = ("admin_roles",)
+CORRECT = "Correct admin in the tenant file: the account that will sign in at step 4."
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +69,13 @@ def explain(code: Prompt) -> Card:
 
 def read(graph: Graph, tenant: Tenant) -> Raw:
     """Ask for the directory roles of the administrator named in the tenant file."""
-    return {"admin_roles": graph.look("admin_roles", user=tenant.admin)}
+    try:
+        return {"admin_roles": graph.look("admin_roles", user=tenant.admin)}
+    except GraphError as error:
+        if error.status != HTTPStatus.NOT_FOUND:
+            raise
+        why = f"There is no account {tenant.admin} in this tenant."
+        return {"admin_roles": Look("admin_roles", datetime.now(UTC), complete=False, refusal=why, remedy=CORRECT)}
 
 
 def parse(raw: Raw, tenant: Tenant) -> AdminRoles:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -32,6 +32,8 @@ class Grant:
     on_graph: bool
     since: datetime | None = None
     user: str = ""
+    held_by: str = ""
+    """The id of the assignment or grant that holds it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,12 @@ def held(raw: Raw) -> tuple[Grant, ...]:
     return (*_application(raw), *_delegated(raw))
 
 
+def extras(all_held: Iterable[Grant]) -> tuple[Grant, ...]:
+    """Return what is held although nobody documented it: another id, another kind, or another resource than Graph."""
+    documented = {(one.kind, one.id) for one in integration.permissions()}
+    return tuple(grant for grant in all_held if not (grant.on_graph and (grant.kind, grant.id) in documented))
+
+
 def lines(raw: Raw) -> tuple[Line, ...]:
     """Return the truth table: every documented permission in the how-to's order, then everything extra.
 
@@ -88,12 +96,13 @@ def lines(raw: Raw) -> tuple[Line, ...]:
     all_held = held(raw)
     granted = trail.events_about(raw)
     documented = {(one.kind, one.id): one for one in integration.permissions()}
-    known = [grant for grant in all_held if grant.on_graph and (grant.kind, grant.id) in documented]
+    extra = extras(all_held)
+    known = [grant for grant in all_held if grant not in extra]
     required = (
         _required(one, [grant for grant in known if (grant.kind, grant.id) == key], raw)
         for key, one in documented.items()
     )
-    table = (*required, *(_extra(grant) for grant in all_held if grant not in known))
+    table = (*required, *(_extra(grant) for grant in extra))
     return tuple(replace(line, by=trail.who(granted, line.name)) if line.granted != "no" else line for line in table)
 
 
@@ -146,6 +155,7 @@ def _application(raw: Raw) -> Iterator[Grant]:
             row.get("resourceDisplayName") or row["resourceId"],
             resource.get("appId") == MICROSOFT_GRAPH,
             datetime.fromisoformat(row["createdDateTime"]) if row.get("createdDateTime") else None,
+            held_by=row.get("id", ""),
         )
 
 
@@ -162,4 +172,5 @@ def _delegated(raw: Raw) -> Iterator[Grant]:
                 resource.get("displayName") or row["resourceId"],
                 resource.get("appId") == MICROSOFT_GRAPH,
                 user=user,
+                held_by=row.get("id", ""),
             )

@@ -1,0 +1,144 @@
+"""Removing what is too much: opt-in, one by one, and repeated without effect."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from runbook_lib import graph as door
+from runbook_lib.errors import Forbidden, UsageError
+from runbook_lib.graph import Graph
+from runbook_lib.model import Answer, Json, Raw, Tenant
+from runbook_lib.prompts import Prompt
+from runbook_lib.sandbox.world import TenantState
+from runbook_lib.steps import access, grants, revoke
+from tests.steps.facts import TENANT
+from tests.steps.test_grants import ALL_ROLES, BOTH, WORK_HOURS, delegated, raw, role
+
+
+class Writer:
+    """Notes the changes it is asked for; `refuses` raises instead."""
+
+    def __init__(self, refuses: str = "", gone: str = "") -> None:
+        self.changes: list[tuple[str, Json | None, dict[str, str]]] = []
+        self.refuses, self.gone = refuses, gone
+
+    def change(self, call: str, body: Json | None = None, **params: str) -> bool:
+        if call == self.refuses:
+            raise Forbidden("lacks the permission", "Grant it.", status=403, code="x")
+        self.changes.append((call, body, params))
+        return call != self.gone
+
+
+def go(value: str = TENANT.domain) -> Prompt:
+    return Prompt(Answer("revoke", "", value), str.strip, False, "")
+
+
+EXTRA = raw(
+    [*ALL_ROLES, role(WORK_HOURS) | {"id": "a1"}],
+    [delegated("openid email Mail.Read Contacts.Read") | {"id": "g1"}, delegated("Mail.Read", user="u") | {"id": "g2"}],
+)
+
+
+def outcomes(writer: Writer, answers: Raw = EXTRA, word: str = TENANT.domain) -> list[str]:
+    planned = revoke.plan(answers, TENANT, attended=True)
+    return [one.outcome for one in revoke.carry_out(planned, go(word), lambda _: writer, answers)]  # type: ignore[arg-type,return-value]
+
+
+def test_every_extra_is_planned_with_somebody_there_and_never_what_is_documented() -> None:
+    planned = revoke.plan(EXTRA, TENANT, attended=True)
+    assert [one.subject for one in planned] == [
+        "Calendars.ReadWrite.All (application)",
+        "Mail.Read (delegated)",
+        "Contacts.Read (delegated)",
+        "Mail.Read (delegated)",
+    ]
+    assert revoke.plan(raw(ALL_ROLES, BOTH), TENANT, attended=True) == ()
+
+
+def test_unattended_only_what_the_tenant_file_names_is_planned() -> None:
+    assert revoke.plan(EXTRA, TENANT, attended=False) == ()
+    named = replace(TENANT, revoke=("Contacts.Read (delegated)", "User.Read.All (application)"))
+    planned = revoke.plan(EXTRA, named, attended=False)
+    assert [one.subject for one in planned] == ["Contacts.Read (delegated)"]
+    assert revoke.word(named, planned, attended=False) == named.domain
+    assert revoke.word(named, (), attended=False) == ""
+    assert revoke.word(named, planned, attended=True) == ""
+
+
+def test_without_the_word_nothing_is_removed_and_nobody_signs_in() -> None:
+    def never(_: object) -> Graph:
+        raise AssertionError("signed in")
+
+    planned = revoke.plan(EXTRA, TENANT, attended=True)
+    assert {one.outcome for one in revoke.carry_out(planned, go(""), never, EXTRA)} == {"not removed"}
+    assert revoke.carry_out((), go(), never, EXTRA) == ()
+
+
+def test_grants_are_removed_one_by_one_and_what_is_documented_stays() -> None:
+    writer = Writer()
+    assert outcomes(writer) == ["removed"] * 4
+    assert writer.changes == [
+        ("remove_app_role", None, {"id": "sp", "assignment": "a1"}),
+        ("narrow_grant", {"scope": "openid email"}, {"grant": "g1"}),
+        ("narrow_grant", {"scope": "openid email"}, {"grant": "g1"}),
+        ("remove_grant", None, {"grant": "g2"}),
+    ]
+
+
+def test_what_is_gone_already_is_said_so() -> None:
+    assert outcomes(Writer(gone="remove_app_role"))[0] == "was gone already"
+
+
+def test_a_refusal_is_told_and_the_rest_still_removed() -> None:
+    told = outcomes(Writer(refuses="remove_app_role"))
+    assert told[0].startswith("refused: lacks the permission")
+    assert told[1:] == ["removed"] * 3
+
+
+@pytest.mark.parametrize("text", ["", "yes", "fabrikam.example"])
+def test_only_the_tenants_own_domain_starts_the_removal(text: str) -> None:
+    with pytest.raises(UsageError, match="nothing is removed"):
+        revoke.typed(TENANT)(text)
+    assert revoke.typed(TENANT)(" Contoso.Example ") == TENANT.domain
+
+
+def test_the_sandbox_removes_and_a_second_time_finds_nothing_to_do(
+    sandbox: object, tenant: Callable[..., Tenant]
+) -> None:
+    from runbook_lib import signin
+
+    adatum = tenant("adatum")
+    world = sandbox.world  # type: ignore[attr-defined]
+    grant_write(world.tenant("adatum"))
+    with door.session(adatum.cloud) as http:
+
+        def sign_in(calls: tuple[str, ...]) -> Graph:
+            return Graph(adatum, signin.sign_in(adatum, calls, http, attended=False, show=print), http)
+
+        reader = sign_in(access.CALLS)
+        before = access.read(reader, adatum)
+        planned = revoke.plan(before, adatum, attended=True)
+        assert len(planned) >= 5
+        word = go(adatum.domain)
+        assert {one.outcome for one in revoke.carry_out(planned, word, sign_in, before)} == {"removed"}
+        after = revoke.read_again(reader, adatum, before, [replace(planned[0], outcome="removed")])
+        assert grants.extras(grants.held(after)) == ()
+        assert all(line.granted == "yes" for line in grants.lines(after))
+        assert {one.outcome for one in revoke.carry_out(planned[:3], word, sign_in, before)} == {"was gone already"}
+
+
+def grant_write(state: TenantState) -> None:
+    """Give the runbook's own app the two permissions to change grants, as an administrator would."""
+    from runbook_lib.sandbox.ids import app_role_assignment_id, object_id
+
+    graph_app, own_app = "00000003-0000-0000-c000-000000000000", "7d1c5c0e-4b1e-4a55-9c7e-0a5f6d2b9e11"
+    resource, own = object_id(state.id, graph_app), object_id(state.id, own_app)
+    for role_id in ("06b708a9-e830-4db3-a914-8e69da51d44f", "8e8e4742-1d95-4f68-9d56-6ee75648c72a"):
+        row = next(iter(state.app_role_assignments.values()))
+        own_id = app_role_assignment_id(own, resource, role_id)
+        state.app_role_assignments[own_id] = row | {
+            "id": own_id, "appRoleId": role_id, "principalId": own, "resourceId": resource,
+        }  # fmt: skip
