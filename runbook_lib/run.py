@@ -233,29 +233,23 @@ def _write(
     asked: Iterable[Confirmation | Answer] = (),
     waiting: str = "",
 ) -> Path:
-    stem = records.look_name(run.step, run.look)
-    data = run.folder / "data"
+    """Write raw answers and tables, and last the record that names them; return the record's path."""
+    stem, data = records.look_name(run.step, run.look), run.folder / "data"
     raw: Raw = {name: look for part in parts if isinstance(part, dict) for name, look in part.items()}
     raw_json = records.raw_json(raw)
     if raw:
         records.write_new(data / f"{stem}.raw.json", raw_json)
     written = [tables.write_csv(data, stem, part) for part in parts if isinstance(part, tables.Table)]
-    tenant, cloud = run.tenant, run.tenant.cloud
     record = Record(
         schema=records.SCHEMA,
         step=run.step,
         look=run.look,
         run=run.folder.name,
-        tenant={"key": tenant.key, "name": tenant.name, "tenant_id": tenant.tenant_id, "domain": tenant.domain},
-        cloud={"name": cloud.name, "graph": cloud.graph, "microsoft": cloud.microsoft},
+        **_whose(run.tenant),
         outcome=outcome,
         started=run.started,
         finished=datetime.now(UTC),
-        operator={
-            "user": operator_name(),
-            "attended": run.attended,
-            "signed_in": _signed_in(run.graphs[0]) if run.graphs else None,
-        },
+        operator=_operator(run),
         findings=findings,
         confirmations=tuple(one for one in asked if isinstance(one, Confirmation)),
         answers=tuple(one for one in asked if isinstance(one, Answer)),
@@ -263,7 +257,7 @@ def _write(
         requests=tuple(request for door in run.graphs for request in door.log),
         tables=tuple(written),
         raw_sha256=hashlib.sha256(raw_json).hexdigest() if raw else "",
-        settings=settings.plain(tenant),
+        settings=settings.plain(run.tenant),
         override=run.override,
         versions={"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
         how_to=dict(integration.facts()["how_to"]),
@@ -272,15 +266,27 @@ def _write(
     return records.write(run.folder, record)
 
 
+def _whose(tenant: Tenant) -> dict[str, Json]:
+    cloud = tenant.cloud
+    return {
+        "tenant": {"key": tenant.key, "name": tenant.name, "tenant_id": tenant.tenant_id, "domain": tenant.domain},
+        "cloud": {"name": cloud.name, "graph": cloud.graph, "microsoft": cloud.microsoft},
+    }
+
+
+def _operator(run: Run) -> Json:
+    """Return who runs this: the account of the machine, and as whom the runbook signed in first, if it did."""
+    signed_in = asdict(run.graphs[0].identity) if run.graphs else None
+    if signed_in:
+        del signed_in["permissions"]
+    return {"user": operator_name(), "attended": run.attended, "signed_in": signed_in}
+
+
 def _version(package: str) -> str:
     try:
         return version(package)
     except PackageNotFoundError:  # a checkout that was not installed
         return "not installed"
-
-
-def _signed_in(door: Graph) -> Json:
-    return {name: value for name, value in asdict(door.identity).items() if name != "permissions"}
 
 
 def _summary(name: str, raw: Raw) -> Json:

@@ -34,7 +34,7 @@ USES = {
     "errors": set[str](),
     "model": {"errors"},
     "integration": {"errors", "model"},
-    "steps": {"errors", "exchange", "graph", "integration", "model", "spaceiq"},
+    "steps": {"cards", "errors", "exchange", "graph", "integration", "model", "prompts", "records", "spaceiq"},
 }
 
 LONGEST_MODULE = 350
