@@ -1,0 +1,166 @@
+"""Where every tenant stands: its newest run, what is left to do there, and who needs the same."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from runbook_lib import records, settings, story
+from runbook_lib.cards import status_words
+from runbook_lib.errors import ArchiveError
+from runbook_lib.model import Status, worst
+from runbook_lib.pictures import duration
+from runbook_lib.records import JUDGED
+from runbook_lib.story import Open
+from runbook_lib.tables import Table, table
+
+if TYPE_CHECKING:
+    from runbook_lib.run import Run
+
+ORDER = list(Status)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One tenant's newest run: its outcome, what is left to do, and where its page is."""
+
+    key: str
+    outcome: Status
+    open: tuple[Open, ...]
+    name: str = ""
+    cloud: str = ""
+    rehearsal: bool = False
+    run: str = ""
+    finished: datetime | None = None
+    steps: int = 0
+    sealed: bool = False
+    page: str = ""
+
+    def count(self, status: Status) -> int:
+        """Return how many open points have this status."""
+        return sum(one.status is status for one in self.open)
+
+    @property
+    def reasons(self) -> str:
+        """Return the three worst open points in words, and how many more there are."""
+        needs = Counter(one.need.rstrip(".") for one in self.open)
+        words = [need if count == 1 else f"{need} ({count} times)" for need, count in list(needs.items())[:3]]
+        return "; ".join(words) + (f"; and {len(needs) - 3} more" if len(needs) > 3 else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Portfolio:
+    """All tenants' standings at one moment, worst first."""
+
+    at: datetime
+    standings: tuple[Standing, ...]
+
+    @property
+    def outcome(self) -> Status:
+        """Return the worst tenant's outcome; `unknown` when there is no tenant."""
+        return worst(one.outcome for one in self.standings)
+
+
+def newest(run: Run) -> Portfolio:
+    """Return where all tenants stand that have a tenant file or a run, seen from the portfolio run `run`."""
+    return portfolio(run.folder.parent.parent, settings.keys(records.home("parameters")), run.started)
+
+
+def portfolio(outputs: Path, keys: Iterable[str], now: datetime) -> Portfolio:
+    """Return where the tenants stand that have a run in `outputs`, and those in `keys` that have none yet."""
+    folders = outputs.iterdir() if outputs.is_dir() else ()
+    begun = {folder.name for folder in folders if folder.is_dir() and not folder.name.startswith(("_", "."))}
+    standings = [_standing(outputs, key) for key in begun.union(keys)]
+    return Portfolio(now, tuple(sorted(standings, key=lambda one: (ORDER.index(one.outcome), one.key))))
+
+
+def _standing(outputs: Path, key: str) -> Standing:
+    runs = records.runs(outputs, key)
+    if not runs:
+        return _without_records(key, Status.PENDING, "It has not run yet", "Run it: runbook run TENANT")
+    folder = runs[-1]
+    try:
+        told = story.read(folder)
+    except ArchiveError as error:
+        return _without_records(key, Status.UNKNOWN, error.message, error.remedy, folder)
+    return Standing(
+        key,
+        told.outcome,
+        tuple(story.open_points(told)),
+        name=told.tenant["name"],
+        cloud=told.cloud["name"],
+        rehearsal=not told.cloud["microsoft"],
+        run=folder.name,
+        finished=max(record.finished for record in told.looks),
+        steps=len(told.judged),
+        sealed=told.sealed,
+        page=_page(folder),
+    )
+
+
+def _without_records(key: str, status: Status, need: str, remedy: str, folder: Path | None = None) -> Standing:
+    point = Open(status, "", need, "", need, remedy)
+    return Standing(key, status, (point,), run=folder.name if folder else "", page=_page(folder) if folder else "")
+
+
+def _page(folder: Path) -> str:
+    """Return the newest report of the run, relative to a portfolio page; empty when there is none."""
+    numbers = {
+        int(match[1] or 1): path.name
+        for path in (folder / "data").glob("report*.html")
+        if (match := re.fullmatch(r"report(?:\.(\d+))?\.html", path.name))
+    }
+    where = f"{folder.parent.name}/{folder.name}/data/"
+    return quote(f"../../../{where}{numbers[max(numbers)]}") if numbers else ""
+
+
+def tenants(all_tenants: Portfolio) -> Table:
+    """Return a line per tenant, worst first: outcome, why, how old, how much is open, and the link to its report."""
+    rows = [
+        {
+            "outcome": status_words(one.outcome),
+            "tenant": one.key,
+            "name": one.name,
+            "cloud": f"{one.cloud} (rehearsal)" if one.rehearsal else one.cloud,
+            "steps": f"{one.steps} of {len(JUDGED)}",
+            **{status.value: one.count(status) or "" for status in (Status.FAIL, Status.UNKNOWN, Status.PENDING)},
+            "what is open": one.reasons,
+            "last looked": _ago(one.finished, all_tenants.at) if one.finished else "never",
+            "sealed": "yes" if one.sealed else "no",
+            "report": one.page,
+        }
+        for one in all_tenants.standings
+    ]
+    columns = "outcome,tenant,name,cloud,steps,fail,unknown,pending,what is open,last looked,sealed,report"
+    return table("tenants", rows, columns.split(","))
+
+
+def _ago(at: datetime, now: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M} UTC, {duration(now - at)} ago"
+
+
+def all_to_do(all_tenants: Portfolio) -> Table:
+    """Return what is left to do over all tenants: each need once, with the tenants that have it."""
+    needs: dict[tuple[Status, str, str], dict[str, str]] = {}
+    for standing in all_tenants.standings:
+        for one in standing.open:
+            needs.setdefault((one.status, one.need, one.remedy), {}).setdefault(standing.key, one.link)
+    ordered = sorted(needs.items(), key=lambda need: (ORDER.index(need[0][0]), -len(need[1]), need[0][1]))
+    rows = [
+        {
+            "status": status_words(status),
+            "what": what,
+            "tenants": len(links),
+            "who": ", ".join(sorted(links)),
+            "what to do": remedy,
+            "where": next(filter(None, links.values()), ""),
+        }
+        for (status, what, remedy), links in ordered
+    ]
+    return table("all_to_do", rows, ["status", "what", "tenants", "who", "what to do", "where"])

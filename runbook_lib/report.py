@@ -1,0 +1,281 @@
+"""Pages that open offline: one tenant's run, and all tenants. The one home of jinja2.
+
+A page is one file without network: its style and its script are inside, and a content security policy lets nothing else
+run, so that even a name that escaped escaping could not.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import jinja2
+
+from runbook_lib import pictures, records, sections
+from runbook_lib.errors import ArchiveError
+from runbook_lib.evidence import REHEARSAL
+from runbook_lib.model import Json, Status
+from runbook_lib.pictures import Span
+from runbook_lib.portfolio import Portfolio, all_to_do, newest, portfolio, tenants
+from runbook_lib.records import JUDGED
+from runbook_lib.sections import rooms, scopes, steps, to_do, unseen
+from runbook_lib.steps.sync import RoomState
+from runbook_lib.story import Story, open_points, read
+from runbook_lib.tables import Table
+
+if TYPE_CHECKING:
+    from runbook_lib.run import Run
+
+__all__ = [
+    "all_to_do", "newest", "portfolio", "read", "rooms", "scopes", "steps", "tenants", "to_do", "unseen", "write",
+    "write_portfolio",
+]  # fmt: skip
+
+KINDS = {
+    "status": ("status", "outcome"),
+    "link": ("where",),
+    "page": ("report",),
+    "many": ("who", "about", "saw", "not seen"),
+    "step": ("step",),
+    "wide": ("what", "what to do", "statement", "what is open", "what it would take", "why"),
+    "number": (
+        "capacity",
+        "level",
+        "requests",
+        "errors",
+        "tenants",
+        "status code",
+        *(status.value for status in Status),
+    ),
+    "time": ("started", "at", "first", "last", "since", "time", "last looked"),
+    "short": ("took", "look", "kind", "required", "extra", "sealed", "steps"),
+    "state": ("state",),
+    "code": ("request", "request-id"),
+    "email": ("email",),
+    "permission": ("documented", "permission"),
+    "name": ("tenant", "name", "cloud", "by", "source", "room", "confirmed by"),
+}
+KIND = {column: kind for kind, columns in KINDS.items() for column in columns}
+"""How a column of this name looks; any other is plain text."""
+
+MARKS = {status.value: status.name.lower() for status in Status} | {
+    "confirmed": "pass",
+    "broke": "fail",
+    "not run": "pending",
+}
+"""The colour of a status cell by its word; the word and its sign say the same without colour."""
+
+Cell = tuple[str, str, str]
+"""Kind, text, and where it links to."""
+
+
+def write(run: Run | Path, story: Story) -> Path:
+    """Write the run's page to data/report.html, a newer one to report.2.html and so on, and return its path.
+
+    Raises ArchiveError when the run is sealed or its folder cannot be written.
+    """
+    return _write(run if isinstance(run, Path) else run.folder, _tenant_page(story))
+
+
+def write_portfolio(run: Run | Path, all_tenants: Portfolio) -> Path:
+    """Write the page of all tenants into the portfolio run's folder like `write`, and return its path."""
+    return _write(run if isinstance(run, Path) else run.folder, _portfolio_page(all_tenants))
+
+
+def _write(folder: Path, page: str) -> Path:
+    if records.is_sealed(folder):
+        raise ArchiveError(f"{folder} is sealed; no page is added to it.", "Start a new run.")
+    number = len(list((folder / "data").glob("report*.html"))) + 1
+    path = folder / "data" / ("report.html" if number == 1 else f"report.{number}.html")
+    records.write_new(path, page.encode())
+    return path
+
+
+def _tenant_page(story: Story) -> str:
+    room_table = rooms(story)
+    return _render(
+        "tenant.html.j2",
+        stamp="" if story.cloud["microsoft"] else f"{story.cloud['name']}: {REHEARSAL}",
+        story=story,
+        summary=_summary(story),
+        about=list(_about(story)),
+        made_with=list(_made_with(story)),
+        timeline=pictures.timeline("timeline", "When each step ran and what came of it", list(_spans(story))),
+        to_do=to_do(story),
+        steps=steps(story),
+        broken=sections.broken(story),
+        earlier_looks=sections.earlier_looks(story),
+        confirmations=sections.confirmations(story),
+        answers=sections.answers(story),
+        scopes=scopes(story),
+        rooms=_varying(room_table),
+        room_counts=_room_counts(room_table),
+        all_rooms=_constant(room_table),
+        buildings=_buildings(room_table),
+        unseen=unseen(story),
+        checks=sections.checks(story),
+        findings=sections.findings(story),
+        request_counts=sections.request_counts(story),
+        requests=sections.requests(story),
+    )
+
+
+def _portfolio_page(all_tenants: Portfolio) -> str:
+    outcomes = Counter(one.outcome for one in all_tenants.standings)
+    rehearsals = sum(one.rehearsal for one in all_tenants.standings)
+    return _render(
+        "portfolio.html.j2",
+        stamp=f"{rehearsals} of {len(all_tenants.standings)} tenants: {REHEARSAL}" if rehearsals else "",
+        at=sections.utc(all_tenants.at),
+        tally=[(status, outcomes[status]) for status in Status if outcomes[status]],
+        tenants=tenants(all_tenants),
+        needs=all_to_do(all_tenants),
+    )
+
+
+def _summary(story: Story) -> str:
+    left = Counter(one.status for one in open_points(story))
+    words = {
+        Status.FAIL: "not as documented",
+        Status.UNKNOWN: "could not be looked at",
+        Status.PENDING: "waiting for a person or for time",
+    }
+    parts = [f"{left[status]} {word}" for status, word in words.items() if left[status]]
+    done = f"{len(story.judged)} of {len(JUDGED)} steps have a record."
+    broke = f" {len(story.broken)} broke." if story.broken else ""
+    return f"{', '.join(parts).capitalize() or 'Nothing is left to do'}. {done}{broke}"
+
+
+def _about(story: Story) -> Iterator[Cell]:
+    """Yield label, text and link of what an auditor asks first."""
+    looks, cloud = story.looks, story.cloud
+    yield "Tenant id", story.tenant["tenant_id"], ""
+    yield "Domain", story.tenant["domain"], ""
+    yield "Cloud", f"{cloud['name']} ({urlsplit(cloud['graph']).netloc})", ""
+    yield "Run", f"{story.tenant['key']}/{story.folder.name}", ""
+    yield "Operator", _distinct(one.operator["user"] for one in looks), ""
+    yield "Signed in as", _distinct(sections.account(one) for one in looks), ""
+    yield "Began", sections.utc(min((one.started for one in looks), default=None)), ""
+    yield "Ended", sections.utc(max((one.finished for one in looks), default=None)), ""
+    for one in looks[-1:]:
+        yield "Room booking was down", records.outage_words(story.newest, max(each.finished for each in looks)), ""
+        change, limit, how_to = one.settings["change"], one.settings["access_limit"], one.how_to
+        yield "Change", _joined(change["ticket"], change["approved_by"] and f"approved by {change['approved_by']}"), ""
+        yield "Limit of Cronofy's access", _limit(limit), ""
+        yield "How-to followed", f"{how_to['title']}, as read on {how_to['read']}", _https(how_to["url"])
+
+
+def _limit(limit: Json) -> str:
+    approved = limit["approved_by"] and f"approved by {limit['approved_by']}"
+    group = limit["group"] and f"group {limit['group']}"
+    return _joined(limit["mode"] or "not decided", group, limit["reason"], approved)
+
+
+def _made_with(story: Story) -> Iterator[Cell]:
+    packages = dict.fromkeys(name for one in story.looks for name in one.versions)
+    for name in packages:
+        yield name, _distinct(one.versions.get(name, "") for one in story.looks), ""
+
+
+def _distinct(words: Iterable[str]) -> str:
+    return "; ".join(dict.fromkeys(filter(None, words)))
+
+
+def _joined(*words: str) -> str:
+    return ", ".join(filter(None, words))
+
+
+def _spans(story: Story) -> Iterator[Span]:
+    for one in sorted(story.looks, key=lambda one: one.started):
+        if one.step in JUDGED:
+            yield Span(sections.titled(one), one.started, one.finished, one.outcome)
+
+
+def _room_counts(frame: Table) -> str:
+    if "state" not in frame:
+        return ""
+    counts = ", ".join(f"{count} {state}" for state, count in Counter(frame["state"]).most_common())
+    return f"{frame.attrs['population'] or len(frame)} rooms seen: {counts or 'none'}."
+
+
+def _same(frame: Table) -> list[str]:
+    """Return the columns that say the same of every row; said once, they leave the others room."""
+    return [column for column in frame.columns if len(frame) > 1 and frame[column].nunique() == 1]
+
+
+def _constant(frame: Table) -> str:
+    return "; ".join(f"{column}: {frame[column].iloc[0] or 'empty'}" for column in _same(frame))
+
+
+def _varying(frame: Table) -> Table:
+    return frame.drop(columns=_same(frame))
+
+
+def _buildings(frame: Table) -> str:
+    if frame.empty or not {"building", "state"} <= set(frame.columns):
+        return ""
+    rows: dict[str, Counter[str]] = {}
+    for building, state in zip(frame["building"], frame["state"], strict=True):
+        rows.setdefault(building or "(no building)", Counter())[state] += 1
+    known = [state.value for state in RoomState]
+    return pictures.stacked_bars(
+        "rooms-by", "Rooms by building and state", rows, [*known, *sorted({*frame["state"]} - {*known})]
+    )
+
+
+def _kinds(frame: Table) -> list[tuple[str, str]]:
+    return [(column, KIND.get(column, "")) for column in frame.columns]
+
+
+def _lines(frame: Table) -> Iterator[tuple[str, list[Cell]]]:
+    """Yield every row as its status or state, for the filter, and its cells."""
+    kinds = [kind for _, kind in _kinds(frame)]
+    marked = next((kinds.index(kind) for kind in ("status", "state") if kind in kinds), None)
+    for row in frame.itertuples(index=False, name=None):
+        yield (
+            "" if marked is None else str(row[marked]),
+            [_cell(kind, str(text)) for kind, text in zip(kinds, row, strict=True)],
+        )
+
+
+def _cell(kind: str, text: str) -> Cell:
+    match kind:
+        case "status":
+            return f"status {MARKS.get(text.partition(' ')[2], '')}", text, ""
+        case "link" if _https(text):
+            return kind, urlsplit(text).netloc, text
+        case "page" if text:
+            return kind, "report", text
+    return kind, text, ""
+
+
+def _https(link: str) -> str:
+    """Return the link if a click on it can do no harm: only https, and somewhere."""
+    try:
+        parts = urlsplit(link)
+    except ValueError:
+        return ""
+    return link if parts.scheme == "https" and parts.netloc else ""
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    loader = jinja2.FileSystemLoader(Path(__file__).with_name("templates"))
+    environment = jinja2.Environment(
+        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"kinds": _kinds, "lines": _lines}
+    script = environment.get_template("page.js.j2").render()
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    environment.globals |= {"script_hash": f"sha256-{digest}", "rehearsal": REHEARSAL}
+    return environment
+
+
+def _render(template: str, **values: object) -> str:
+    return _environment().get_template(template).render(values)

@@ -1,0 +1,110 @@
+"""All tenants on one page: worst first, none hidden, each need once, and links that lead somewhere."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+
+from runbook_lib import report, story
+from runbook_lib.model import Finding, Status
+from tests.fake_runs import NOW, SANDBOX, TENANT, add, complete, lines, new_run, passing
+from tests.page import Page
+
+
+@pytest.fixture
+def outputs(tmp_path: Path) -> Path:
+    """Four tenants: one done, one failed, one damaged, one whose newest run is not its best."""
+    root = tmp_path / "outputs"
+    done = new_run(root, "done")
+    complete(done, tenant={**TENANT, "key": "done"})
+    report.write(done, report.read(done))
+    for key in ("failed", "failed-too"):
+        folder = new_run(root, key)
+        complete(folder, tenant={**TENANT, "key": key}, cloud=SANDBOX)
+        failed = Finding("rooms-readable", "room1", Status.FAIL, "no mailbox", "Give it one.", "https://example.com/")
+        add(folder, "07_sync", failed, look=2, tenant={**TENANT, "key": key}, cloud=SANDBOX)
+    complete(new_run(root, "damaged"))
+    (root / "damaged" / "20261122T180000Z-abcd" / "data" / "03_activate.json").write_text("{")
+    complete(new_run(root, "again"))
+    add(new_run(root, "again", NOW + timedelta(days=1)), "00_preflight", passing())
+    (root / "README.md").write_text("what is here")
+    (root / "_portfolio").mkdir()
+    return root
+
+
+def test_the_portfolio_has_a_line_per_tenant_worst_first_and_hides_none(outputs: Path) -> None:
+    found = lines(report.tenants(report.portfolio(outputs, ["done", "never"], NOW + timedelta(days=2))))
+    assert [(one["tenant"], one["outcome"]) for one in found] == [
+        ("failed", "✗ fail"),
+        ("failed-too", "✗ fail"),
+        ("damaged", "? unknown"),
+        ("again", "… pending"),
+        ("never", "… pending"),
+        ("done", "✓ pass"),
+    ]
+    line = {one["tenant"]: one for one in found}
+    assert line["failed"]["what is open"] == f"Not so: {story.question('rooms-readable')}"
+    assert "03_activate.json is not a complete record" in line["damaged"]["what is open"]
+    assert line["damaged"]["what is open"].endswith(")")
+    assert line["again"]["steps"] == "1 of 8"
+    assert line["again"]["what is open"].endswith("and 4 more")
+    assert line["done"]["last looked"] == "2026-11-22 18:37 UTC, 1 d 23 h ago"
+    assert line["never"]["last looked"] == "never"
+
+
+def test_all_tenants_together_stand_where_the_worst_one_stands(outputs: Path) -> None:
+    assert report.portfolio(outputs, [], NOW).outcome is Status.FAIL
+
+
+def test_the_same_need_of_several_tenants_is_one_line(outputs: Path) -> None:
+    first, *_ = lines(report.all_to_do(report.portfolio(outputs, [], NOW)))
+    assert (first["status"], first["tenants"], first["who"]) == ("✗ fail", "2", "failed, failed-too")
+    assert (first["what to do"], first["where"]) == ("Give it one.", "https://example.com/")
+
+
+def test_the_portfolio_page_links_to_pages_that_are_there(outputs: Path) -> None:
+    folder = new_run(outputs, "_portfolio", NOW + timedelta(days=2))
+    path = report.write_portfolio(folder, report.portfolio(outputs, [], NOW + timedelta(days=2)))
+    page = Page(path.read_text())
+    pages = [link for link in page.links if "report" in link]
+    assert [(path.parent / unquote(link)).resolve() for link in pages] == [
+        outputs / "done" / "20261122T180000Z-abcd" / "data" / "report.html"
+    ]
+    assert page.rows["tenants"] == 6
+    assert "2 of 5 tenants: rehearsal, not audit evidence" in page.text
+
+
+def test_the_portfolio_links_to_the_newest_page_of_the_newest_run(outputs: Path) -> None:
+    newer = outputs / "again" / "20261123T180000Z-abcd"
+    for _ in range(10):
+        report.write(newer, report.read(newer))
+    [link] = [one.page for one in report.portfolio(outputs, [], NOW).standings if one.key == "again"]
+    assert link.endswith("again/20261123T180000Z-abcd/data/report.10.html")
+
+
+def test_a_portfolio_of_microsoft_s_cloud_alone_carries_no_stamp(tmp_path: Path) -> None:
+    complete(new_run(tmp_path))
+    page = Page(
+        report.write_portfolio(new_run(tmp_path, "_portfolio"), report.portfolio(tmp_path, [], NOW)).read_text()
+    )
+    assert "rehearsal" not in page.text
+
+
+def test_no_tenant_at_all_is_an_empty_page_and_no_error(tmp_path: Path) -> None:
+    nothing = report.portfolio(tmp_path / "absent", [], NOW)
+    assert nothing.outcome is Status.UNKNOWN
+    folder = new_run(tmp_path, "_portfolio")
+    assert "There is no tenant" in Page(report.write_portfolio(folder, nothing).read_text()).text
+
+
+def test_a_key_with_odd_signs_cannot_leave_the_outputs_folder_or_the_page(outputs: Path) -> None:
+    folder = new_run(outputs, 'a"onclick=x b%2e')
+    complete(folder)
+    report.write(folder, report.read(folder))
+    page = Page(report.write_portfolio(new_run(outputs, "_p"), report.portfolio(outputs, [], NOW)).read_text())
+    assert page.handlers == []
+    [link] = [link for link in page.links if "onclick" in link]
+    assert unquote(link) == f'../../../a"onclick=x b%2e/{folder.name}/data/report.html'
