@@ -23,10 +23,10 @@ HOMES = {
 
 # These rooms may be entered only from those; a room may always use its own modules.
 ENTERED_FROM = {
-    "batch": {"cli", "demo", "overnight"},
+    "batch": {"cli", "demo", "overnight", "rehearse", "terminal"},
     "cli": {"__main__"},
-    "demo": {"cli"},
-    "sandbox": {"cli", "demo"},
+    "demo": {"rehearse"},
+    "sandbox": {"demo", "rehearse"},
 }
 
 # These rooms use nothing else of the library.

@@ -1,0 +1,109 @@
+"""The commands that need the sandbox cloud: `runbook demo` and `runbook sandbox`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from runbook_lib.errors import RunbookError, UsageError
+from runbook_lib.model import Json
+from runbook_lib.terminal import AsJson, Jobs, console, print_json, print_results, progress
+
+if TYPE_CHECKING:
+    from runbook_lib.demo import Demo
+
+STATE = Path(__file__).resolve().parent.parent / ".sandbox"
+SANDBOX_PORT = 8443
+
+
+def sandbox(
+    port: Annotated[int, typer.Option(help="Loopback port to serve on; 0 takes a free one.")] = SANDBOX_PORT,
+    state: Annotated[Path, typer.Option(help="Folder for certificates and the cloud file.")] = STATE,
+    manual: Annotated[bool, typer.Option(help="People approve sign-ins on pages instead of at once.")] = False,
+    latency_ms: Annotated[float, typer.Option(min=0, help="Milliseconds that every answer takes longer.")] = 0,
+    tenants: Annotated[
+        int, typer.Option(min=0, help="Generated tenants gen-0001 and so on, beside the scenarios.")
+    ] = 0,
+    rooms: Annotated[int, typer.Option(min=0, help="Rooms of each generated tenant.")] = 50,
+    plain_http: Annotated[
+        bool, typer.Option(help="Serve without TLS, for clients behind an adapter of their own.")
+    ] = False,
+    describe: Annotated[
+        bool, typer.Option(help="Print one JSON with addresses, tenants and credentials, and stop.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Serve the rehearsal cloud (Entra sign-in, Graph, SpaceIQ) on loopback until stopped."""
+    from runbook_lib.sandbox import server
+    from runbook_lib.sandbox.lock import StateInUseError
+
+    if describe:
+        print_json(server.describe(state, port=port))
+        return
+    try:
+        server.run_forever(
+            state,
+            port=port,
+            auto_approve=not manual,
+            latency_ms=latency_ms,
+            generated=tenants,
+            rooms=rooms,
+            tls=not plain_http,
+            on_ready=print_json if as_json else _tell,
+        )
+    except StateInUseError as error:
+        raise UsageError(str(error), "Give another folder with --state, or stop that server first.") from error
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise UsageError(f"Port {port} cannot be served on: {why}.", "Give another one with --port.") from error
+
+
+def _tell(description: Json) -> None:
+    """Say where the sandbox is and how to go on."""
+    screen = console()
+    screen.print(f"The sandbox cloud serves {description['login']} until you press Ctrl+C.", markup=False)
+    screen.print(
+        f"Tenant files name it as {STATE.name}/cloud.yaml; in another terminal: runbook run contoso", markup=False
+    )
+    screen.print("Addresses, tenants and credentials: runbook sandbox --describe", markup=False)
+
+
+def demo(jobs: Jobs = None, as_json: AsJson = False) -> None:
+    """Serve the sandbox cloud, run every notebook for its tenants, seal, and show what came out.
+
+    The exit code is 0 when each tenant came out as its scenario foretells, else 1.
+    """
+    from runbook_lib import batch, processes
+    from runbook_lib import demo as rehearsal
+    from runbook_lib.sandbox.lock import StateInUseError
+
+    try:
+        with progress(len(rehearsal.tenants()), len(batch.TENANT_STEPS)) as show:
+            done = rehearsal.run(STATE, jobs=jobs or processes.default_jobs(), on_event=show)
+    except StateInUseError as error:
+        raise RunbookError(str(error), "Stop that sandbox, or use it: runbook run contoso") from error
+    print_results(list(done.results), as_json)
+    if not as_json:
+        _print_demo(done)
+    raise typer.Exit(1 if done.surprises else 0)
+
+
+def _print_demo(done: Demo) -> None:
+    from runbook_lib import tables
+
+    screen = console()
+    shown = (("adatum", "06_access.scopes"), ("fabrikam", "06_access.scopes"), ("northwind", "07_sync.room_counts"))
+    folders = {result.key: result.folder for result in done.results if result.folder}
+    for key, name in shown:
+        path = folders[key] / "data" / "tables" / f"{name}.csv" if key in folders else Path()
+        if path.is_file():
+            screen.print(f"\n{key}, {name}: {done.foretold[key]['shows']}")
+            screen.print(tables.read_csv(path).to_string(index=False), markup=False, soft_wrap=True)
+    screen.print("\nThis was a rehearsal on the sandbox cloud, not audit evidence. Pages to open in a browser:")
+    for key, folder in folders.items():
+        screen.print(f"  {key}: {folder / 'data' / 'report.html'}", markup=False, soft_wrap=True)
+    screen.print(f"  all tenants: {done.portfolio}", markup=False, soft_wrap=True)
+    for key in done.surprises:
+        screen.print(f"✗ {key} did not come out as foretold ({done.foretold[key]['outcome']}).", markup=False)
