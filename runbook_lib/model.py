@@ -138,6 +138,32 @@ class AccessLimit:
 
 
 @dataclass(frozen=True, slots=True)
+class SpaceSource:
+    """Where SpaceIQ's spaces are read: `csv` from an export, `graphql` from its API; empty means not at all.
+
+    `columns` names the export's columns; `company` is whose token the API must be asked with; `authorization` is what
+    stands before the token in the header.
+    """
+
+    source: str = ""
+    export: Path | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
+    company: str = ""
+    endpoint: str = ""
+    authorization: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RoomPlan:
+    """What people settled about rooms: which space is which room's, and in which room the booking may be tested."""
+
+    spaces: Mapping[str, str] = field(default_factory=dict)
+    test_room: str = ""
+    organizer: str = ""
+    booking_test: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
     """The change request this run belongs to."""
 
@@ -176,6 +202,8 @@ class Tenant:
     exchange_answer: Path | None = None
     confirmations: Mapping[str, Confirmation] = field(default_factory=dict)
     exceptions: tuple[Waiver, ...] = ()
+    spaceiq: SpaceSource = SpaceSource()
+    rooms: RoomPlan = RoomPlan()
     revoke: tuple[str, ...] = ()
     """Extra grants that a run nobody attends may remove, each named as its finding names it."""
 

@@ -50,6 +50,11 @@ class Run:
         """Show the card in the notebook."""
         return self.card()._repr_mimebundle_()
 
+    @property
+    def said(self) -> tuple[Confirmation, ...]:
+        """Return what people confirmed in this run's earlier steps."""
+        return tuple(one for record in self.records.values() for one in record.confirmations)
+
     def sign_in(self, calls: Iterable[str]) -> Graph:
         """Sign in as the verb `sign_in` does; for a step that needs one more permission on the way."""
         return sign_in(self, calls)
@@ -123,10 +128,8 @@ def _wants_snapshot(run: Run) -> str:
 
 def _wants_limit(run: Run) -> str:
     limit = run.tenant.access_limit
-    said = [one for record in run.records.values() for one in record.confirmations] + [
-        *run.tenant.confirmations.values()
-    ]
-    confirmed = any(one.key == "access-limited" and one.confirmed for one in said)
+    words = [*run.said, *run.tenant.confirmations.values()]
+    confirmed = any(one.key == "access-limited" and one.confirmed for one in words)
     waived = limit.mode == "none" and limit.reason and limit.approved_by
     if waived or (limit.mode in ("application-access-policy", "rbac") and confirmed):
         return ""
@@ -210,7 +213,7 @@ def finish(run: Run, *parts: Part) -> Card:
 
     The outcome is the worst of all findings and prompts; a step that has neither repeats what the run came to so far.
     """
-    asked = [part.result for part in parts if isinstance(part, Prompt)]
+    asked = [part.close() for part in parts if isinstance(part, Prompt)]
     findings = [one for part in parts if isinstance(part, tuple) for one in part]
     judged = [one.status for one in [*asked, *findings]] + [part for part in parts if isinstance(part, Status)]
     outcome = worst(judged) if judged else records.outcome(run.records)
@@ -222,7 +225,8 @@ def finish(run: Run, *parts: Part) -> Card:
         "recorded in": f"{run.tenant.key}/{run.folder.name}/data/{path.name}",
         "next": f"{following[0]}.ipynb: {STEPS[following[0]]}" if following else "",
     }
-    return Card(f"{STEPS[run.step]}: finished", lines, outcome)
+    links = {"next": f"{following[0]}.ipynb"} if following else {}
+    return Card(f"{STEPS[run.step]}: finished", lines, outcome, links)
 
 
 def _write(

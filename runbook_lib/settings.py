@@ -15,7 +15,18 @@ import yaml
 
 from runbook_lib import integration
 from runbook_lib.errors import SettingsError, UsageError
-from runbook_lib.model import AccessLimit, Change, Cloud, Confirmation, Json, SignIn, Tenant, Waiver
+from runbook_lib.model import (
+    AccessLimit,
+    Change,
+    Cloud,
+    Confirmation,
+    Json,
+    RoomPlan,
+    SignIn,
+    SpaceSource,
+    Tenant,
+    Waiver,
+)
 
 if TYPE_CHECKING:
     import jsonschema
@@ -40,6 +51,7 @@ def load(parameters: Path, key: str, now: datetime | None = None) -> Tenant:
     page.check_times(now or datetime.now(UTC))
     page.check_exceptions()
     page.check_certificate()
+    page.check_company()
     cloud = _cloud(page, page.row.get("cloud", "global"))
     page.stop_on_faults()
     return _tenant(key, page.row, cloud, path.parent)
@@ -63,6 +75,7 @@ def plain(tenant: Tenant) -> Json:
     """Return what a record keeps of the tenant file, enough to judge raw answers again; no path of this machine."""
     row = asdict(tenant)
     del row["confirmations"], row["exchange_answer"], row["sign_in"]["certificate"], row["cloud"]["ca_file"]
+    del row["spaceiq"]["export"]
     return row
 
 
@@ -77,6 +90,8 @@ def revive(row: Json) -> Tenant:
             "cloud": Cloud(**row["cloud"]),
             "sign_in": SignIn(**row["sign_in"]),
             "change": Change(**row["change"]),
+            "spaceiq": SpaceSource(**row.get("spaceiq", {})),
+            "rooms": RoomPlan(**row.get("rooms", {})),
             "access_limit": AccessLimit(
                 **{name: _tupled(one) for name, one in row["access_limit"].items() if name in limits}
             ),
@@ -123,9 +138,24 @@ def _tenant(key: str, row: Json, cloud: Cloud, folder: Path) -> Tenant:
         exceptions=tuple(
             Waiver(**{**one, "until": date.fromisoformat(one["until"])}) for one in row.get("exceptions", ())
         ),
+        spaceiq=_spaceiq(key, row.get("spaceiq", {}), folder),
+        rooms=_rooms(row.get("rooms", {}), row["admin"]),
         revoke=tuple(row.get("revoke", ())),
         confirmations={name: _confirmation(name, one) for name, one in row.get("confirmations", {}).items()},
     )
+
+
+def _spaceiq(key: str, row: Json, folder: Path) -> SpaceSource:
+    if row.get("source") == "csv":
+        return SpaceSource("csv", folder / row.get("export", f"{key}.spaceiq.csv"), row.get("columns", {}))
+    known = integration.facts()["spaceiq"]
+    return SpaceSource(**{name: known[name] for name in ("endpoint", "authorization")} | row) if row else SpaceSource()
+
+
+def _rooms(row: Json, admin: str) -> RoomPlan:
+    plan: Json = {"organizer": admin, **row}
+    plan["spaces"] = {room.lower(): space for room, space in row.get("spaces", {}).items()}
+    return RoomPlan(**plan)
 
 
 def _confirmation(key: str, row: Json) -> Confirmation:
@@ -223,6 +253,12 @@ class _Page:
         sign_in = self.row.get("sign_in")
         if isinstance(sign_in, dict) and sign_in.get("method") == "certificate" and "certificate" not in sign_in:
             self.fault(("sign_in", "method"), "method 'certificate' needs a line 'certificate:' with the PEM file")
+
+    def check_company(self) -> None:
+        """Note a SpaceIQ API without the company whose token it must be."""
+        spaceiq = self.row.get("spaceiq")
+        if isinstance(spaceiq, dict) and spaceiq.get("source") == "graphql" and "company" not in spaceiq:
+            self.fault(("spaceiq", "source"), "source 'graphql' needs a line 'company:' with the name SpaceIQ shows")
 
     def _read(self) -> None:
         try:

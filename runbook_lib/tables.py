@@ -16,8 +16,10 @@ from runbook_lib.model import CHECKS, Finding, Raw, Status
 from runbook_lib.steps import grants
 from runbook_lib.steps.grants import Line
 from runbook_lib.steps.preflight import App
+from runbook_lib.steps.reach import Reach
 from runbook_lib.steps.revoke import Removal
-from runbook_lib.steps.sync import Room, RoomFacts
+from runbook_lib.steps.roomfacts import Room, RoomFacts
+from runbook_lib.steps.rooms import MINUTE
 
 Table = pd.DataFrame
 """What notebooks show; `attrs["name"]` names its CSV file."""
@@ -134,6 +136,19 @@ def changes(before: Raw, after: Raw) -> Table:
     return table("changes", rows, ["change", "permission", "kind", "resource"])
 
 
+def reach(found: Iterable[Reach]) -> Table:
+    """Return how many mailboxes of each kind this consent can write, without the limit and with it."""
+    rows = [
+        {
+            "mailboxes": one.kind,
+            "without limit": str(one.unlimited),
+            "with limit": "cannot tell" if one.limited is None else str(one.limited),
+        }
+        for one in found
+    ]
+    return table("reach", rows, ["mailboxes", "without limit", "with limit"])
+
+
 def removals(planned: Iterable[Removal]) -> Table:
     """Return what may be removed, or what became of it."""
     rows = [{"permission": one.subject, "resource": one.resource, "outcome": one.outcome} for one in planned]
@@ -142,18 +157,31 @@ def removals(planned: Iterable[Removal]) -> Table:
 
 def rooms(facts: RoomFacts) -> Table:
     """Return every room with its state, the reason, and what each source says of it."""
-    rows = [{**asdict(room), "state": room.state.value} for room in facts.rooms]
-    columns = list(Room.__dataclass_fields__)
+    times = ("since", "first_seen")
+    rows = [
+        {**asdict(room), "state": room.state.value, **{name: f"{getattr(room, name):{MINUTE}}" for name in times}}
+        for room in facts.rooms
+    ]
+    columns = [name for name in Room.__dataclass_fields__ if name != "status"]
     frame = table("rooms", rows, columns)
     frame["capacity"] = frame["capacity"].astype("Int64")
     return frame.rename(columns=lambda name: name.replace("_", " "))
 
 
 def room_counts(facts: RoomFacts) -> Table:
-    """Return how many rooms are in each state; the last row says of how many the table knows."""
+    """Return how many rooms are in each state; the last rows say of how many each source knows.
+
+    The states add up to the rooms of Graph and those that Exchange knows besides.
+    """
     counted = Counter(room.state for room in facts.rooms)
     rows = [{"state": state.value, "rooms": str(count)} for state, count in counted.most_common()]
+    listed = sum(bool(row.get("emailAddress")) for row in facts.raw["rooms"].rows)
+    more = len(facts.rooms) - listed
     rows.append({"state": "all rooms seen", "rooms": facts.raw["rooms"].population})
+    if more:
+        rows.append({"state": "of them known to Exchange alone", "rooms": f"{more} more"})
+    if nameless := len(facts.raw["rooms"].rows) - listed:
+        rows.append({"state": "without an address, so in no state", "rooms": f"{nameless} of those seen"})
     return table("room_counts", rows, ["state", "rooms"])
 
 
@@ -176,6 +204,11 @@ def read_csv(path: Path) -> Table:
         raise ArchiveError(f"{path.name} is not a readable table ({error}).", "Restore it from the archive.") from error
     frame.attrs["name"] = path.stem.rpartition(".")[2]
     return frame
+
+
+def records_of(frame: Table) -> list[dict[str, str]]:
+    """Return an archived table's rows, each as column -> text."""
+    return [{str(name): str(value) for name, value in row.items()} for row in frame.to_dict("records")]
 
 
 def _inert(value: object) -> object:

@@ -11,11 +11,15 @@ from pathlib import Path
 
 import pytest
 import typer
+import yaml
 
 from runbook_lib import batch, cli, integration, steps
 from runbook_lib.model import CHECKS, Status
 from runbook_lib.records import STEPS
+from runbook_lib.sandbox import graph as sandbox_graph
+from runbook_lib.sandbox import world as scenarios
 
+UPDATE = "RUNBOOK_UPDATE_DOCS" in os.environ
 CHECKOUT = Path(batch.__file__).resolve().parent.parent
 for module in pkgutil.iter_modules(steps.__path__):
     importlib.import_module(f"{steps.__name__}.{module.name}")
@@ -31,7 +35,7 @@ def permissions() -> Iterator[tuple[str, ...]]:
 def checks() -> Iterator[tuple[str, ...]]:
     yield "check", "what it proves", "judged in", "application permissions it rests on"
     for one in CHECKS.values():
-        needed = sorted({integration.calls()[look].application for look in one.looks})
+        needed = sorted({integration.calls()[look].application for look in one.looks if look in integration.calls()})
         yield f"`{one.id}`", one.title, one.step, ", ".join(needed)
 
 
@@ -64,9 +68,26 @@ def notebooks() -> Iterator[tuple[str, ...]]:
         yield f"[{step}](notebooks/{step}.ipynb)", title
 
 
+def routes() -> Iterator[tuple[str, ...]]:
+    importlib.import_module("runbook_lib.sandbox.edge")  # the routes register themselves
+    for line in sandbox_graph.routes_table().splitlines():
+        cells = tuple(cell.strip() for cell in line.strip("|").split("|"))
+        if set("".join(cells)) != {"-"}:
+            yield cells
+
+
+def tenants() -> Iterator[tuple[str, ...]]:
+    yield "tenant", "what it shows"
+    for path in sorted(Path(scenarios.__file__ or "").parent.glob("scenarios/*.yaml")):
+        story = yaml.safe_load(path.read_text(encoding="utf-8"))["story"]
+        yield path.stem, " ".join(story.split())
+
+
 @pytest.mark.parametrize(
     ("document", "name", "rows"),
     [
+        ("docs/sandbox.md", "routes", routes),
+        ("docs/sandbox.md", "tenants", tenants),
         ("docs/permissions.md", "permissions", permissions),
         ("docs/checks.md", "checks", checks),
         ("README.md", "exit codes", exit_codes),
@@ -84,7 +105,7 @@ def test_a_table_in_the_documentation_equals_the_code(
     table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
     found = re.search(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", text, re.DOTALL)
     assert found, f"{document} has no place for the table of {name}"
-    if os.environ.get("RUNBOOK_UPDATE_DOCS"):
+    if UPDATE:
         path.write_text(text[: found.start()] + found[1] + table + found[2] + text[found.end() :], encoding="utf-8")
     else:
         assert text[found.start() : found.end()] == found[1] + table + found[2]

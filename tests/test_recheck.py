@@ -32,7 +32,7 @@ def tenant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tenant:
 def folder(tenant: Tenant) -> Path:
     here = run.start("06_access", "contoso")
     answers = raw([*ALL_ROLES, role(WORK_HOURS)], BOTH)
-    run.finish(here, answers, run.judge(here, access.parse(answers, tenant)))
+    run.finish(here, answers, run.judge(here, *access.parse(answers, tenant)))
     return here.folder
 
 

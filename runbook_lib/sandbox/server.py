@@ -18,7 +18,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from runbook_lib.sandbox import azure, control, description, edge, entra, keys, lock, spaceiq
+from runbook_lib.sandbox import azure, control, description, edge, entra, exchange, keys, lock, spaceiq
 from runbook_lib.sandbox.request_log import RequestLog
 from runbook_lib.sandbox.world import Json, World, system_clock
 
@@ -143,6 +143,7 @@ def serving(
         url = f"{'https' if tls else 'http'}://{host}:{sockets[0].getsockname()[1]}"
         sandbox = Sandbox(world, credentials, url)
         description.write(state_dir, sandbox.describe())
+        exchange.write_answers(world, state_dir / "exchange")
         log = RequestLog(world, state_dir / "requests.log")
         try:
             with _running(_uvicorn(Cloud(world, log, latency_ms), credentials, tls=tls), sockets):
@@ -232,6 +233,7 @@ def prepare(state_dir: Path, port: int = PORT, host: str = "localhost") -> Json:
     world = World(keys.load(state_dir, system_clock()))
     made = description.describe(world, f"https://{host}:{port}", None)
     description.write(state_dir, made)
+    exchange.write_answers(world, state_dir / "exchange")
     return made
 
 

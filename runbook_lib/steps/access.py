@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from runbook_lib.model import Json, Raw, Rows, Status, Tenant, check
-from runbook_lib.steps import grants, trail
+from runbook_lib.model import Confirmation, Json, Raw, Rows, Status, Tenant, check
+from runbook_lib.steps import grants, limit, trail
 from runbook_lib.steps.grants import Line
+from runbook_lib.steps.limit import PORTAL
+from runbook_lib.steps.reach import CALENDARS, RBAC, Limit
 
 if TYPE_CHECKING:
     from runbook_lib.graph import Graph
 
-CALLS = (*grants.CALLS, *trail.CALLS, "last_use")
-PORTAL = "https://entra.microsoft.com/#view/Microsoft_AAD_IAM/StartboardApplicationsMenuBlade/~/AppAppsPreview"
+CALLS = (*grants.CALLS, *trail.CALLS, *limit.CALLS, "last_use")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,20 +25,28 @@ class Access:
 
     raw: Raw
     app_id: str
+    by_rbac: bool
+    """Calendars are to be opened by RBAC for Applications, so that Entra's own grant for them has to go."""
     apps: tuple[Json, ...]
     lines: tuple[Line, ...]
 
 
-def read(graph: Graph, tenant: Tenant) -> Raw:
-    """Ask for the grants, who granted them, and when Cronofy last signed in."""
+def read(graph: Graph, tenant: Tenant, said: Iterable[Confirmation] = ()) -> Raw:
+    """Ask for the grants, who granted them, when Cronofy last signed in, and how far it reaches.
+
+    `said` are the run's own confirmations; one of them may be about the limit.
+    """
     raw = grants.read(graph, tenant)
     audit = trail.read(graph, raw["service_principal"].asked_at)
-    return {**raw, "consent_audit": audit, "last_use": graph.look("last_use", app=tenant.cronofy_app)}
+    last_use = graph.look("last_use", app=tenant.cronofy_app)
+    return {**raw, "consent_audit": audit, "last_use": last_use, **limit.read(graph, tenant, said)}
 
 
-def parse(raw: Raw, tenant: Tenant) -> Access:
-    """Name what the answers hold."""
-    return Access(raw, tenant.cronofy_app, raw["service_principal"].rows, grants.lines(raw))
+def parse(raw: Raw, tenant: Tenant) -> tuple[Access, Limit]:
+    """Name what the answers hold: what Cronofy may do, and where."""
+    by_rbac = tenant.access_limit.mode == RBAC
+    found = Access(raw, tenant.cronofy_app, by_rbac, raw["service_principal"].rows, grants.lines(raw))
+    return found, limit.parse(raw, tenant)
 
 
 @check(
@@ -65,7 +75,13 @@ def cronofy_present(facts: Access) -> Rows:
 def application_permissions_granted(facts: Access) -> Rows:
     """Compare the application roles with the documented set."""
     for line in facts.lines:
-        if line.required and line.kind == "application":
+        if facts.by_rbac and line.name == CALENDARS and line.granted == "no":
+            yield (
+                line.name,
+                Status.NOT_APPLICABLE,
+                "not granted in Entra, because RBAC for Applications opens calendars",
+            )
+        elif line.required and line.kind == "application":
             yield line.name, line.status, f"granted: {line.granted}"
 
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from runbook_lib import integration
 from runbook_lib.model import Facts, Raw, Rows, Status, Tenant, check
-from runbook_lib.steps import connect, credentials, grants
+from runbook_lib.steps import connect, credentials, ews, grants, limit
 
 if TYPE_CHECKING:
     from runbook_lib.graph import Graph
 
-CALLS = (*connect.CALLS, *credentials.CALLS, *grants.CALLS, "cronofy_apps", "licences", "consent_policy", "rooms")
+CALLS = (*connect.CALLS, *credentials.CALLS, *grants.CALLS, *limit.CALLS, "cronofy_apps", "licences", "consent_policy")
 APPS_PAGE = "https://entra.microsoft.com/#view/Microsoft_AAD_IAM/StartboardApplicationsMenuBlade/~/AppAppsPreview"
 ANYBODY = "ManagePermissionGrantsForSelf.microsoft-user-default-legacy"
 """The policy under which every user may consent to any application for himself:
@@ -50,15 +50,15 @@ class Before:
 
 def read(graph: Graph, tenant: Tenant) -> Raw:
     """Ask for everything that steps 2, 4 and 6 rest on, every Cronofy application, licences, policy, and the rooms."""
-    parts = [connect.read(graph, tenant), credentials.read(graph, tenant), grants.read(graph, tenant)]
+    parts = [one.read(graph, tenant) for one in (connect, credentials, grants, limit)]
     raw = {name: look for part in parts for name, look in part.items()}
-    raw |= {name: graph.look(name) for name in ("cronofy_apps", "licences", "consent_policy", "rooms")}
+    raw |= {name: graph.look(name) for name in ("cronofy_apps", "licences", "consent_policy")}
     others = [row["id"] for row in raw["cronofy_apps"].rows]
     return raw | {f"delegated_grants {one}": graph.look("delegated_grants", id=one) for one in others}
 
 
 def parse(raw: Raw, tenant: Tenant) -> tuple[Facts, ...]:
-    """Name what the answers hold, for the checks of steps 2 and 4 and for our own."""
+    """Name what the answers hold, for the checks of steps 2, 4 and 6, for leftovers of EWS, and for our own."""
     plans = [plan for sku in raw["licences"].rows for plan in sku.get("servicePlans") or ()]
     policy = raw["consent_policy"].rows[0] if raw["consent_policy"].rows else {}
     before = Before(
@@ -68,7 +68,8 @@ def parse(raw: Raw, tenant: Tenant) -> tuple[Facts, ...]:
         tuple((policy.get("defaultUserRolePermissions") or {}).get("permissionGrantPoliciesAssigned") or ()),
         len(raw["rooms"].rows),
     )
-    return connect.parse(raw, tenant), credentials.parse(raw, tenant), before
+    others = (one.parse(raw, tenant) for one in (connect, credentials, limit, ews))
+    return (*others, before)
 
 
 def _apps(raw: Raw, tenant: Tenant) -> list[App]:

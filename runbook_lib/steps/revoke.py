@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from runbook_lib.errors import Forbidden, UsageError
-from runbook_lib.model import Answer, Raw, Tenant
+from runbook_lib.model import Answer, Confirmation, Raw, Tenant
 from runbook_lib.steps import access, grants
 from runbook_lib.steps.grants import Grant
 
@@ -94,6 +94,8 @@ def _narrow(writer: Graph, grant: Grant, planned: tuple[Removal, ...], raw: Raw)
     return writer.change("remove_grant", grant=grant.held_by)
 
 
-def read_again(graph: Graph, tenant: Tenant, raw: Raw, done: Iterable[Removal]) -> Raw:
+def read_again(
+    graph: Graph, tenant: Tenant, raw: Raw, done: Iterable[Removal], said: Iterable[Confirmation] = ()
+) -> Raw:
     """Return fresh answers when something was removed, else the ones there are."""
-    return access.read(graph, tenant) if any(one.outcome == "removed" for one in done) else raw
+    return access.read(graph, tenant, said) if any(one.outcome == "removed" for one in done) else raw

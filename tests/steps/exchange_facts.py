@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from runbook_lib import exchange
-from runbook_lib.model import AccessLimit, Confirmation, Json, Look, Tenant
+from runbook_lib.model import AccessLimit, Json, Look, Tenant
 from runbook_lib.sandbox import exchange as answers
 from runbook_lib.sandbox.state import TenantState
 from runbook_lib.sandbox.world import World
@@ -30,12 +30,9 @@ def state(key: str = "contoso") -> TenantState:
     return found
 
 
-def tenant(decided: AccessLimit = POLICY, confirmed_ago: timedelta | None = None, **more: Any) -> Tenant:
-    """Return the tenant file that goes with contoso; the limit confirmed so long ago, if at all."""
-    said = {}
-    if confirmed_ago is not None:
-        said["access-limited"] = Confirmation("access-limited", "", True, "Megan Bowen", NOW - confirmed_ago)
-    return replace(TENANT, tenant_id=state().id, access_limit=decided, confirmations=said, **more)
+def tenant(decided: AccessLimit = POLICY, **more: Any) -> Tenant:
+    """Return the tenant file that goes with contoso."""
+    return replace(TENANT, tenant_id=state().id, access_limit=decided, **more)
 
 
 def grants(of: TenantState, consent_ago: timedelta | None = timedelta(days=2), without: str = "") -> dict[str, Look]:
@@ -68,13 +65,19 @@ def raw(
     consent_ago: timedelta | None = timedelta(days=2),
     without: str = "",
     pilots: tuple[str, ...] = (),
+    confirmed_ago: timedelta | None = None,
     **changes: object,
 ) -> Mapping[str, Look]:
     """Return what steps 0 and 6 read of a sandbox tenant; `changes` are those of its Exchange."""
     of = state(key)
     answer = answers.answer(of, NOW, answers.plan(key, **changes), pilots=pilots)
-    rooms = look("rooms", *of.rooms.values())
-    return {**grants(of, consent_ago, without), "rooms": rooms, "exchange": imported(answer)}
+    said = [] if confirmed_ago is None else [{"by": "Megan Bowen", "at": (NOW - confirmed_ago).isoformat()}]
+    return {
+        **grants(of, consent_ago, without),
+        "rooms": look("rooms", *of.rooms.values()),
+        "limit_confirmed": look("access-limited", *said),
+        "exchange": imported(answer),
+    }
 
 
 def sections(of: Mapping[str, Look]) -> Mapping[str, Look]:

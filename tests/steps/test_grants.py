@@ -60,6 +60,9 @@ def raw(roles: list[Json], scopes: list[Json]) -> Mapping[str, Look]:
         "delegated_grants": look("delegated_grants", *scopes),
         "consent_audit": look("consent_audit"),
         "last_use": look("last_use"),
+        "rooms": look("rooms"),
+        "exchange": refused("exchange"),
+        "limit_confirmed": look("access-limited"),
     }
 
 
@@ -135,26 +138,26 @@ def test_step_5_names_a_half_consent(roles: list[Json], scopes: list[Json], stat
 
 
 def test_without_cronofy_in_the_tenant_step_5_says_so() -> None:
-    names = ("service_principal", "app_role_assignments", "delegated_grants", "consent_audit", "last_use")
-    nothing = {name: look(name) for name in names}
+    empty = ("service_principal", "app_role_assignments", "delegated_grants")
+    nothing = {**raw([], []), **{name: look(name) for name in empty}}
     finding = judge(permissions.parse(nothing, TENANT))[0]
     assert finding.saw.startswith("no consent: Cronofy's application is not in this tenant")
-    found = {one.check: one.status for one in judge(access.parse(nothing, TENANT))}
+    found = {one.check: one.status for one in judge(access.parse(nothing, TENANT)[0])}
     assert found["cronofy-present"] is Status.FAIL
 
 
 def test_grants_that_could_not_be_read_are_unknown_and_the_others_are_still_judged() -> None:
     blind = {**raw(ALL_ROLES, []), "delegated_grants": refused("delegated_grants")}
-    found = {(one.check, one.subject): one.status for one in judge(access.parse(blind, TENANT))}
+    found = {(one.check, one.subject): one.status for one in judge(access.parse(blind, TENANT)[0])}
     assert found["application-permissions-granted", "Calendars.ReadWrite"] is Status.PASS
     assert found["delegated-permissions-granted", "delegated_grants"] is Status.UNKNOWN
     assert found["no-extra-permissions", "delegated_grants"] is Status.UNKNOWN
-    assert {line.granted for line in access.parse(blind, TENANT).lines if line.kind == "delegated"} == {"not seen"}
+    assert {line.granted for line in access.parse(blind, TENANT)[0].lines if line.kind == "delegated"} == {"not seen"}
 
 
 def test_a_disabled_application_fails_step_6() -> None:
     row = {"id": "sp", "displayName": "Cronofy", "accountEnabled": False}
-    facts = access.parse({**raw(ALL_ROLES, BOTH), "service_principal": look("service_principal", row)}, TENANT)
+    facts, _ = access.parse({**raw(ALL_ROLES, BOTH), "service_principal": look("service_principal", row)}, TENANT)
     assert {one.check: one.saw for one in judge(facts)}["cronofy-present"] == "disabled"
 
 
@@ -168,7 +171,7 @@ def test_a_disabled_application_fails_step_6() -> None:
 )
 def test_a_sign_in_after_the_grant_shows_that_cronofy_is_in_use(last: str | None, status: Status, says: str) -> None:
     rows = [{"lastSignInActivity": {"lastSignInDateTime": last}}] if last else []
-    facts = access.parse({**raw(ALL_ROLES, BOTH), "last_use": look("last_use", *rows)}, TENANT)
+    facts, _ = access.parse({**raw(ALL_ROLES, BOTH), "last_use": look("last_use", *rows)}, TENANT)
     (finding,) = [one for one in judge(facts) if one.check == "cronofy-in-use"]
     assert finding.status is status
     assert says in finding.saw

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from runbook_lib.model import AccessLimit, Json, Look, Status, judge
+from runbook_lib import records, settings
+from runbook_lib.model import AccessLimit, Confirmation, Json, Look, Status, judge
 from runbook_lib.steps import limit
 from runbook_lib.steps.reach import Reach
 from tests.steps.exchange_facts import CRONOFY, POLICY, imported, raw, tenant
-from tests.steps.facts import refused
+from tests.steps.facts import NOW, look, refused
 
 RBAC = replace(POLICY, mode="rbac", cronofy_confirmed_rbac=True)
 NONE = AccessLimit("none", reason="until the review in March", approved_by="Robin Berg")
@@ -23,12 +26,10 @@ RESTRICT: Json = {"app": "cronofy-enterprise", "right": "RestrictAccess"}
 DENY: Json = {"app": "cronofy-enterprise", "right": "DenyAccess"}
 
 
-def found(
-    of: Mapping[str, Look], decided: AccessLimit = POLICY, confirmed_ago: timedelta | None = None
-) -> dict[str, dict[str, tuple[Status, str]]]:
+def found(of: Mapping[str, Look], decided: AccessLimit = POLICY) -> dict[str, dict[str, tuple[Status, str]]]:
     """Return check -> subject -> status and words."""
     rows: dict[str, dict[str, tuple[Status, str]]] = {}
-    for one in judge(limit.parse(of, tenant(decided, confirmed_ago))):
+    for one in judge(limit.parse(of, tenant(decided))):
         assert one.remedy or one.status in (PASS, NA), one
         assert one.link, one
         rows.setdefault(one.check, {})[one.subject] = (one.status, one.saw)
@@ -229,14 +230,21 @@ def test_a_role_beside_a_policy_is_a_way_round_it(scope: str, says: str) -> None
     ],
 )
 def test_a_limit_is_pending_until_its_budget_is_over(made: str, confirmed: timedelta | None, status: Status) -> None:
-    ((seen, saw),) = found(raw(finished=made), POLICY, confirmed)["limit-took-effect"].values()
+    ((seen, saw),) = found(raw(finished=made, confirmed_ago=confirmed))["limit-took-effect"].values()
     assert seen is status, saw
     assert ("works at the latest at 2026-11-22" in saw) == (status is PENDING)
 
 
 def test_rbac_counts_from_the_date_of_its_role() -> None:
-    of = raw(rbac="group", policies=[], finished="1h", rbac_made="20m", without="Calendars.ReadWrite")
-    ((status, saw),) = found(of, RBAC, timedelta(days=3))["limit-took-effect"].values()
+    of = raw(
+        rbac="group",
+        policies=[],
+        finished="1h",
+        rbac_made="20m",
+        without="Calendars.ReadWrite",
+        confirmed_ago=timedelta(days=3),
+    )
+    ((status, saw),) = found(of, RBAC)["limit-took-effect"].values()
     assert (status, "the role assignment's date" in saw) == (PENDING, True)
 
 
@@ -259,8 +267,37 @@ def test_rbac_counts_from_the_date_of_its_role() -> None:
 def test_a_limit_has_to_be_older_than_the_consent(
     changes: dict[str, Any], confirmed: timedelta | None, status: Status, says: str
 ) -> None:
-    ((seen, saw),) = found(raw(**changes), POLICY, confirmed)["limit-before-consent"].values()
+    ((seen, saw),) = found(raw(**changes, confirmed_ago=confirmed))["limit-before-consent"].values()
     assert (seen, says in saw) == (status, True), saw
+
+
+def test_the_words_of_the_run_and_of_the_tenant_file_are_archived_and_the_earliest_counts(tmp_path: Path) -> None:
+    class Graph:
+        def look(self, name: str) -> Look:
+            return look(name)
+
+    def said(who: str, ago: int, confirmed: bool = True, key: str = "access-limited") -> Confirmation:
+        return Confirmation(key, "", confirmed, who, NOW - timedelta(days=ago))
+
+    known = replace(tenant(), confirmations={"access-limited": said("Megan", 1)})
+    others = [said("Sam", 2), said("Lynne", 9, confirmed=False), said("Robin", 9, key="disconnected")]
+    of = limit.read(Graph(), known, others)  # type: ignore[arg-type]
+    path = tmp_path / "06.raw.json"
+    path.write_bytes(records.raw_json(of))
+    facts = limit.parse({**raw(), **records.read_raw(path)}, tenant())
+    assert facts.confirmed == (NOW - timedelta(days=2), "Sam")
+
+
+def test_archived_answers_judged_again_come_to_the_same(tmp_path: Path) -> None:
+    of, known = (
+        raw(nested=[1], outside=[2], strangers=["joni"]),
+        tenant(replace(POLICY, pilots=("joni@contoso.example",))),
+    )
+    path = tmp_path / "06.raw.json"
+    path.write_bytes(records.raw_json(of))
+    settings_of_record = json.loads(records.to_json(settings.plain(known)))
+    again = limit.parse(records.read_raw(path), settings.revive(settings_of_record))
+    assert judge(again) == judge(limit.parse(of, known))
 
 
 def test_before_the_consent_the_policy_alone_decides_and_nothing_is_compared_with_it() -> None:
@@ -294,6 +331,15 @@ def test_raw_answers_from_before_there_was_exchange_are_unknown_and_not_an_error
     of = {name: look for name, look in raw().items() if name not in ("exchange", "rooms")}
     rows = found(of)
     assert statuses(rows["rooms-inside"]) == statuses(rows["policy-restricts"]) == {UNKNOWN}
+
+
+def test_the_scripts_know_graph_s_rooms_and_cronofy_s_object(tmp_path: Path) -> None:
+    names = limit.write_scripts(raw(), tenant(RBAC), tmp_path)
+    assert [name.rsplit("-", 1)[0] for name in names] == ["exchange-read", "exchange-limit", "exchange-undo"]
+    read, change, _ = ((tmp_path / name).read_text("utf-8-sig") for name in names)
+    assert "'room-adams@contoso.example', 'room-avon@contoso.example'" in read
+    assert f"object_id = '{raw()['service_principal'].rows[0]['id']}'" in change
+    assert len(limit.write_scripts(raw(consent_ago=None), tenant(RBAC), tmp_path)) == 1
 
 
 def radius(of: Mapping[str, Look], decided: AccessLimit = POLICY) -> dict[str, tuple[int, int | None]]:

@@ -28,7 +28,10 @@ def found(**changes: Look) -> dict[tuple[str, str], tuple[Status, str]]:
         "delegated_grants sp": look("delegated_grants"),
         "licences": look("licences"),
         "consent_policy": look("consent_policy", {"id": "authorizationPolicy"}),
-        "rooms": look("rooms", {}),
+        "rooms": look("rooms", {"emailAddress": "adams@contoso.example"}),
+        "app_role_assignments": look("app_role_assignments"),
+        "exchange": refused("exchange"),
+        "limit_confirmed": look("access-limited"),
         **changes,
     }
     before = preflight.parse(raw, TENANT)[-1]
@@ -55,6 +58,9 @@ BASE = {
     "licences": look("licences"),
     "consent_policy": look("consent_policy"),
     "rooms": look("rooms"),
+    "app_role_assignments": look("app_role_assignments"),
+    "exchange": refused("exchange"),
+    "limit_confirmed": look("access-limited"),
 }
 
 
@@ -111,7 +117,7 @@ def test_the_licence_tells_how_long_the_log_is_kept(plans: list[Json], says: str
     assert says in saw
 
 
-@pytest.mark.parametrize(("rooms", "status"), [([{}], Status.PASS), ([], Status.UNKNOWN)])
+@pytest.mark.parametrize(("rooms", "status"), [([{"emailAddress": "a@b"}], Status.PASS), ([], Status.UNKNOWN)])
 def test_no_visible_room_is_not_no_room(rooms: list[Json], status: Status) -> None:
     assert found(rooms=look("rooms", *rooms))["rooms-listed", "rooms"][0] is status
 
