@@ -33,10 +33,17 @@ def permissions() -> Iterator[tuple[str, ...]]:
 
 
 def checks() -> Iterator[tuple[str, ...]]:
-    yield "check", "what it proves", "judged in", "application permissions it rests on"
-    for one in CHECKS.values():
-        needed = sorted({integration.calls()[look].application for look in one.looks if look in integration.calls()})
-        yield f"`{one.id}`", one.title, one.step, ", ".join(needed)
+    yield "check", "what it proves", "step", "what it rests on"
+    notebooks = {step.partition("_")[2]: step for step in STEPS} | {"ews": "00_preflight"}
+    for one in sorted(CHECKS.values(), key=lambda one: (notebooks.get(one.step, "06_access"), one.id)):
+        needed = {_rests_on(look) for look in one.looks}
+        yield f"`{one.id}`", one.title, notebooks.get(one.step, "06_access"), ", ".join(sorted(needed)) or "the tenant file"
+
+
+def _rests_on(look: str) -> str:
+    calls = integration.calls()
+    source = {"exchange": "the answer of the Exchange script", "space": "SpaceIQ"}
+    return calls[look].application if look in calls else source.get(look.partition(" ")[0].rstrip("s"), look)
 
 
 def exit_codes() -> Iterator[tuple[str, ...]]:
