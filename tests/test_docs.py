@@ -36,8 +36,8 @@ def checks() -> Iterator[tuple[str, ...]]:
     yield "check", "what it proves", "step", "what it rests on"
     notebooks = {step.partition("_")[2]: step for step in STEPS} | {"ews": "00_preflight"}
     for one in sorted(CHECKS.values(), key=lambda one: (notebooks.get(one.step, "06_access"), one.id)):
-        needed = {_rests_on(look) for look in one.looks}
-        yield f"`{one.id}`", one.title, notebooks.get(one.step, "06_access"), ", ".join(sorted(needed)) or "the tenant file"
+        needed = sorted({_rests_on(look) for look in one.looks}) or ["the tenant file"]
+        yield f"`{one.id}`", one.title, notebooks.get(one.step, "06_access"), ", ".join(needed)
 
 
 def _rests_on(look: str) -> str:

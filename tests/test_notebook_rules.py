@@ -37,7 +37,7 @@ Rule = Callable[[NotebookNode, str], Faults]
 
 
 def notebook(step: str) -> NotebookNode:
-    nb: NotebookNode = nbformat.read(NOTEBOOKS / f"{step}.ipynb", nbformat.NO_CONVERT)  # type: ignore[no-untyped-call]
+    nb: NotebookNode = nbformat.read(NOTEBOOKS / f"{step}.ipynb", nbformat.NO_CONVERT)
     return nb
 
 

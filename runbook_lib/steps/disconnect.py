@@ -11,12 +11,12 @@ BLOCKING = (Status.FAIL, Status.UNKNOWN, Status.PENDING)
 
 def go_or_no_go(tenant: Tenant, preflight: Record, raw: Raw) -> Card:
     """Return what preflight came to, what the deletion affects, and how to go back; the status is the decision."""
-    open_points = [one for one in [*preflight.findings, *preflight.confirmations] if one.status in BLOCKING]
-    waiting = [one.status.value for one in open_points]
+    statuses = [one.status for one in preflight.findings] + [one.status for one in preflight.confirmations]
+    waiting = [status.value for status in statuses if status in BLOCKING]
     held = ", ".join(f"{waiting.count(word)} {word}" for word in dict.fromkeys(waiting))
     rooms = raw["rooms"]
     lines = {
-        "decision": "NO GO: settle preflight's to-do list first" if open_points else "GO",
+        "decision": "NO GO: settle preflight's to-do list first" if waiting else "GO",
         "preflight": f"{preflight.finished:%Y-%m-%d %H:%M} UTC, {held or 'nothing open'}",
         "goes down": "SpaceIQ receives no free/busy and books no room until step 7 has proved the sync",
         "rooms affected": "could not be counted" if rooms.refusal else f"{rooms.population} that Graph shows",
@@ -25,4 +25,4 @@ def go_or_no_go(tenant: Tenant, preflight: Record, raw: Raw) -> Card:
         "way back": "none by undo: the integration is connected again by steps 2 to 7, with a fresh activation mail",
         "change": f"{tenant.change.ticket or 'no ticket'}, approved by {tenant.change.approved_by or 'nobody named'}",
     }
-    return Card("Before you delete", lines, Status.FAIL if open_points else Status.PASS)
+    return Card("Before you delete", lines, Status.FAIL if waiting else Status.PASS)

@@ -8,7 +8,7 @@ from runbook_lib.model import Json, Look, Status, judge
 from runbook_lib.steps import preflight
 from tests.steps.facts import TENANT, look, refused
 
-ENTERPRISE = {
+ENTERPRISE: Json = {
     "id": "sp",
     "appId": TENANT.cronofy_app,
     "displayName": "Cronofy Enterprise for Office 365",

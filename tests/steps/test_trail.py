@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,7 @@ def changed(**values: str) -> list[Json]:
     ]
 
 
-def record(activity: str, properties: list[Json], target: str = "graph", **more: object) -> Json:
+def record(activity: str, properties: list[Json], target: str = "graph", **more: Any) -> Json:
     return {
         "id": activity,
         "correlationId": "c1",
@@ -38,7 +39,7 @@ def record(activity: str, properties: list[Json], target: str = "graph", **more:
     }
 
 
-def role(value: str, **more: object) -> Json:
+def role(value: str, **more: Any) -> Json:
     return record(ROLE, changed(ServicePrincipal_ObjectID="sp", AppRole_Value=value), **more)
 
 
@@ -97,14 +98,14 @@ def test_of_an_amended_consent_only_what_is_new_was_granted_by_it() -> None:
 
 
 def test_a_grant_by_a_program_names_the_program() -> None:
-    program = {"initiatedBy": {"user": None, "app": {"displayName": "Tenant Automation"}}}
+    program: Json = {"initiatedBy": {"user": None, "app": {"displayName": "Tenant Automation"}}}
     acts = trail.events(look("a", role("Mail.ReadWrite", **program)), "sp")
     assert (acts[0].by, acts[0].by_person) == ("Tenant Automation", False)
     assert trail.who(acts, "Mail.ReadWrite") == "the application Tenant Automation"
     assert trail.who(acts, "Mail.Read") == ""
 
 
-def judged(audit: Look, **changes: object) -> list[Finding]:
+def judged(audit: Look, **changes: Look) -> list[Finding]:
     facts = permissions.parse({**raw(ALL_ROLES, BOTH), "consent_audit": audit, **changes}, TENANT)
     return [one for one in judge(facts) if one.check == "consent-by-planned-admin"]
 
@@ -130,7 +131,7 @@ def test_somebody_elses_consent_fails() -> None:
 
 
 def test_a_program_that_granted_what_is_needed_fails() -> None:
-    program = {"initiatedBy": {"user": None, "app": {"displayName": "Script"}}}
+    program: Json = {"initiatedBy": {"user": None, "app": {"displayName": "Script"}}}
     rows = [row | program for row in [*EVERYTHING, scope(" openid email")]]
     (finding,) = judged(look("a", *rows))
     assert finding.status is Status.FAIL
