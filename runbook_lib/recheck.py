@@ -7,8 +7,9 @@ from importlib import import_module
 from pathlib import Path
 
 from runbook_lib import records, settings
-from runbook_lib.model import Finding, Status, accept, judge
+from runbook_lib.model import Finding, Status
 from runbook_lib.records import Record
+from runbook_lib.run import judged
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ def again(folder: Path, record: Record) -> tuple[Finding, ...]:
     tenant = settings.revive(record.settings)
     raw = records.read_raw(folder / "data" / f"{record.name}.raw.json")
     facts = step.parse(raw, tenant)
-    return accept(judge(*(facts if isinstance(facts, tuple) else (facts,))), tenant.exceptions, record.started.date())
+    return judged(facts if isinstance(facts, tuple) else (facts,), tenant, record.started)
 
 
 def _differences(folder: Path, record: Record) -> list[Difference]:

@@ -8,7 +8,7 @@ import os
 import platform
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -182,7 +182,14 @@ def _show(words: str) -> None:
 
 def judge(run: Run, *facts: Facts) -> tuple[Finding, ...]:
     """Return the findings of every check about `facts`, with the tenant file's exceptions applied."""
-    return model.accept(model.judge(*facts), run.tenant.exceptions, run.started.date())
+    return judged(facts, run.tenant, run.started)
+
+
+def judged(facts: Iterable[Facts], tenant: Tenant, at: datetime) -> tuple[Finding, ...]:
+    """Return what `judge` finds for `tenant` at that time: exceptions applied, links into the portal of its cloud."""
+    found = model.accept(model.judge(*facts), tenant.exceptions, at.date())
+    here, there = integration.clouds()["global"].portal, tenant.cloud.portal
+    return tuple(replace(one, link=one.link.replace(here, there or here)) for one in found)
 
 
 def attest(run: Run, key: str, statement: str) -> Prompt:

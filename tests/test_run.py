@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from runbook_lib import prompts, records, run, settings, tables
+from runbook_lib import integration, prompts, records, run, settings, tables
 from runbook_lib.errors import ArchiveError, GateClosed, UsageError
 from runbook_lib.model import AccessLimit, Confirmation, Finding, Look, Status, Tenant
-from runbook_lib.steps import disconnect
-from tests.steps.facts import TENANT
+from runbook_lib.steps import connect, disconnect
+from tests.steps.facts import TENANT, look
 
 NOW = datetime(2026, 11, 22, 21, 0, tzinfo=UTC)
 FINE = Finding("c", "s", Status.PASS, "saw")
@@ -252,3 +252,12 @@ def test_preflight_with_open_points_is_no_go(tenant: dict[str, Tenant], status: 
     assert card.status is Status.FAIL
     assert f"1 {status}" in str(card)
     assert "could not be counted" in str(card)
+
+
+def test_links_lead_into_the_portal_of_the_tenants_cloud(tenant: dict[str, Tenant]) -> None:
+    facts = connect.parse({"organization": look("o", {"id": "other"}), "domains": look("d")}, TENANT)
+    global_links = {one.link for one in run.judge(run.start("02_connect", "contoso"), facts)}
+    tenant["contoso"] = replace(TENANT, cloud=integration.clouds()["gcc-high"])
+    links = {one.link for one in run.judge(run.start("02_connect", "contoso"), facts)}
+    assert {link.partition("/#")[0] for link in global_links} == {"https://entra.microsoft.com"}
+    assert {link.partition("/#")[0] for link in links} == {"https://entra.microsoft.us"}
