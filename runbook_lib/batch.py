@@ -1,36 +1,31 @@
-"""The same notebooks for many tenants, a process each, through papermill. The one home of papermill."""
+"""The same notebooks for many tenants, a process each, so that no tenant harms or sees another."""
 
 from __future__ import annotations
 
-import logging
-import multiprocessing
-import os
-import tempfile
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import statistics
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
+from multiprocessing.connection import wait
 from pathlib import Path
 
-from traitlets.config import Config
-
-from runbook_lib import errors, evidence, records, settings
+from runbook_lib import records, settings
 from runbook_lib.errors import RunbookError, UsageError
 from runbook_lib.model import Json, Status
+from runbook_lib.processes import Worker
 from runbook_lib.records import STEPS
+from runbook_lib.tenantrun import run_portfolio, run_tenant
 
-NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
 TENANT_STEPS = tuple(step for step in STEPS if step != "09_portfolio")
-REPORT = "08_report"
 DEADLINE_SECONDS = 45 * 60
 """How long one tenant may take before its process is ended."""
+STRAGGLER_SECONDS, STRAGGLER_TIMES = 60, 5
+"""A tenant is named as a straggler after so long, when that is so many times what the others took."""
 
 
 @dataclass
 class TenantResult:
-    """What became of one tenant: the run's folder, the outcome, or what broke."""
+    """What became of one tenant: the run's folder, the outcome, or what broke; `at` is the step it is in."""
 
     key: str
     folder: Path | None = None
@@ -39,6 +34,7 @@ class TenantResult:
     error_exit: int = 1
     seconds: float = 0.0
     steps: dict[str, str] = field(default_factory=dict)
+    at: str = ""
 
     @property
     def exit_code(self) -> int:
@@ -76,34 +72,36 @@ def run(
     jobs: int,
     on_event: Callable[[Json], None],
     deadline_seconds: float = DEADLINE_SECONDS,
+    since: str = "",
 ) -> list[TenantResult]:
     """Run `steps` for every tenant in `keys`, at most `jobs` at a time, and return the results in that order.
 
-    A tenant file with faults, a crash or a tenant that takes too long harms no other tenant.
+    A tenant file with faults, a crash or a tenant that takes too long harms no other tenant. With `since`, the name of
+    the earliest run that counts, a tenant's unfinished run is continued.
     """
     results = {key: TenantResult(key) for key in keys}
-    waiting = [key for key in keys if _file_is_sound(results[key])]
-    running: dict[str, _Worker] = {}
+    waiting, running = deque(keys), list[Worker]()
+    seconds, stragglers = list[float](), set[str]()
     try:
         while waiting or running:
             while waiting and len(running) < jobs:
-                key = waiting.pop(0)
-                running[key] = _Worker(key, steps, deadline_seconds)
-            wait([one.events for one in running.values()], timeout=1.0)
-            for key, worker in list(running.items()):
-                for event in worker.news():
-                    _note(results[key], event)
-                    on_event(event)
+                key = waiting.popleft()
+                if _file_is_sound(results[key]):
+                    running.append(Worker(key, run_tenant, (tuple(steps), since), deadline_seconds))
+            if running:
+                wait([worker.events for worker in running], timeout=1.0)
+            for worker in list(running):
+                _hear(worker, results[worker.key], on_event)
                 if worker.over:
-                    del running[key]
-                    results[key].seconds = time.monotonic() - worker.began
-                    if results[key].outcome is None and not results[key].error:
-                        results[key].error = worker.why()
-                    worker.words.unlink()
-                    on_event({"event": "tenant", "tenant": key})
+                    running.remove(worker)
+                    seconds.append(worker.seconds)
+                elif worker.key not in stragglers and _is_late(worker, seconds):
+                    stragglers.add(worker.key)
+                    at = results[worker.key].at
+                    on_event({"event": "straggler", "tenant": worker.key, "step": at, "seconds": worker.seconds})
     finally:
-        for worker in running.values():
-            worker.end()
+        for worker in running:
+            worker.end(patience_seconds=0)
     return [results[key] for key in keys]
 
 
@@ -116,10 +114,29 @@ def _file_is_sound(result: TenantResult) -> bool:
     return True
 
 
+def _is_late(worker: Worker, seconds: Sequence[float]) -> bool:
+    return worker.seconds > max(STRAGGLER_SECONDS, STRAGGLER_TIMES * statistics.median(seconds or [0.0]))
+
+
+def _hear(worker: Worker, result: TenantResult, on_event: Callable[[Json], None]) -> None:
+    """Take in what the tenant's process said, and complete the result when it is over."""
+    for event in worker.news():
+        _note(result, event)
+        on_event(event)
+    if worker.over:
+        result.seconds = worker.seconds
+        if result.outcome is None and not result.error:
+            result.error = worker.why(result.at)
+        worker.words.unlink()
+        on_event({"event": "tenant", "tenant": result.key, "outcome": result.outcome, "error": result.error})
+
+
 def _note(result: TenantResult, event: Json) -> None:
     match event["event"]:
         case "begun":
             result.folder = Path(event["folder"])
+        case "at":
+            result.at = event["step"]
         case "step":
             result.steps[event["step"]] = event["outcome"]
         case "ended":
@@ -127,157 +144,13 @@ def _note(result: TenantResult, event: Json) -> None:
             result.error, result.error_exit = event["error"], event["error_exit"]
 
 
-class _Worker:
-    """One tenant's process, and what the parent knows of it."""
-
-    def __init__(self, key: str, steps: Sequence[str], deadline_seconds: float) -> None:
-        context = multiprocessing.get_context("spawn")
-        self.events, theirs = context.Pipe(duplex=False)
-        self.words = Path(tempfile.mkstemp(prefix=f"runbook-{key}-", suffix=".log")[1])
-        what = (key, tuple(steps), theirs, self.words)
-        self.process: BaseProcess = context.Process(target=run_tenant, args=what, name=key)
-        self.began = time.monotonic()
-        self.deadline = self.began + deadline_seconds
-        self.over = False
-        self.process.start()
-        theirs.close()
-
-    def news(self) -> Iterator[Json]:
-        """Yield what the tenant's process said since last time; notice its end, and end it past its deadline."""
-        try:
-            while self.events.poll():
-                yield self.events.recv()
-        except EOFError:
-            self.end()
-        if time.monotonic() > self.deadline and not self.over:
-            self.end()
-
-    def why(self) -> str:
-        """Say why the process left no result."""
-        if time.monotonic() > self.deadline:
-            return "The tenant took too long and was ended. Run it again alone; its notebook shows where it stood."
-        last = self.words.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-3:]
-        return " ".join([f"The tenant's process ended unexpectedly (exit code {self.process.exitcode}).", *last])
-
-    def end(self) -> None:
-        """Wait for the process, killing it when it does not end by itself."""
-        self.process.join(timeout=5 if time.monotonic() <= self.deadline else 0)
-        if self.process.is_alive():
-            self.process.kill()
-            self.process.join()
-        self.events.close()
-        self.over = True
-
-
-def run_tenant(key: str, steps: Sequence[str], events: Connection, words: Path) -> None:
-    """Run `steps` for one tenant in this process, seal the run, and tell the parent through `events`.
-
-    Whatever the process prints goes to the file `words`.
-    """
-    os.environ["RUNBOOK_UNATTENDED"] = "1"
-    logging.getLogger("papermill").setLevel(logging.ERROR)
-    with words.open("wb") as file:  # what kernels and libraries say on the way is shown only when the process breaks
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
-    outcome: Status | None = None
-    broke: RunbookError | None = None
-    try:
-        folder = records.new_run(records.home("outputs") / key, datetime.now(UTC))
-        events.send({"event": "begun", "tenant": key, "folder": str(folder)})
-        broke = _all_steps(key, steps, folder, events)
-        if records.latest(folder):
-            outcome = records.outcome(records.latest(folder))
-            evidence.seal(folder, clock=lambda: datetime.now(UTC))
-    except RunbookError as error:
-        broke = broke or error
-    events.send(
-        {
-            "event": "ended",
-            "tenant": key,
-            "outcome": outcome,
-            "error": str(broke) if broke else "",
-            "error_exit": broke.exit_code if broke else 0,
-        }
-    )
-    events.close()
-
-
-def _all_steps(key: str, steps: Sequence[str], folder: Path, events: Connection) -> RunbookError | None:
-    """Execute the notebooks in order; after one that broke only the report still runs, and shows it."""
-    broke: RunbookError | None = None
-    log: list[Json] = []
-    for step in steps:
-        if step == REPORT:
-            records.write_new(folder / "data" / "batch.json", records.to_json({"steps": log}))
-        elif broke:
-            log.append({"step": step, "outcome": "not run", "seconds": 0.0, "error": ""})
-            continue
-        began = time.monotonic()
-        failure = execute(step, key, folder)
-        record = records.latest(folder).get(step)
-        if failure and not record:
-            broke = broke or failure
-        entry = {
-            "step": step,
-            "outcome": str(record.outcome if record else "broke"),
-            "seconds": round(time.monotonic() - began, 2),
-            "error": str(failure or ""),
-        }
-        log.append(entry)
-        events.send({"event": "step", "tenant": key, **entry})
-    return broke
-
-
-def execute(step: str, key: str, folder: Path) -> RunbookError | None:
-    """Execute the notebook of `step` with papermill, archive the copy, and return what stopped it, if anything.
-
-    The copy is archived in one piece: under the record's name, or as `<step>.broken.ipynb` when there is no record.
-    """
-    import papermill
-    from papermill.exceptions import PapermillExecutionError
-
-    failure: RunbookError | None = None
-    with (
-        tempfile.TemporaryDirectory(prefix=".executing-", dir=folder) as place,
-        tempfile.TemporaryDirectory(prefix="runbook-") as sockets,  # not in the folder: a socket's path must be short
-    ):
-        copy = Path(place) / f"{step}.ipynb"
-        try:
-            papermill.execute_notebook(
-                NOTEBOOKS / copy.name,
-                copy,
-                parameters={"tenant": key, "run_id": folder.name},
-                progress_bar=False,
-                config=_kernel_transport(sockets),
-            )
-        except PapermillExecutionError as error:
-            failure = _failure(step, error.ename, error.evalue)
-        record = records.latest(folder).get(step)
-        name = record.name if record else f"{step}.broken" if failure else step
-        records.write_new(folder / "data" / f"{name}.ipynb", copy.read_bytes())
-    return failure
-
-
-def _kernel_transport(sockets: str) -> Config:
-    """Let kernels talk over files that only this user can open: TCP ports are in the clear, and collide under load."""
-    return Config() if os.name == "nt" else Config(KernelManager={"transport": "ipc", "ip": f"{sockets}/kernel"})
-
-
 def portfolio(outputs: Path) -> Path:
     """Execute 09_portfolio over all tenants and return the page it made."""
-    folder = records.new_run(outputs / "_portfolio", datetime.now(UTC))
-    failure = execute("09_portfolio", "*", folder)
-    if failure:
-        raise failure
-    return folder / "data" / "report.html"
-
-
-def _failure(step: str, name: str, words: str) -> RunbookError:
-    """Return the error that stopped a notebook as ours; what is not ours is a fault of the runbook itself."""
-    kind = getattr(errors, name, None)
-    if isinstance(kind, type) and issubclass(kind, RunbookError):
-        failure = RunbookError(f"{step}: {words}")
-        failure.exit_code = kind.exit_code
-        return failure
-    remedy = f"This is a fault of the runbook; {step}.broken.ipynb in the run's folder holds the trace."
-    return RunbookError(f"{step}: {name}: {words}", remedy)
+    result = TenantResult("_portfolio")
+    worker = Worker(result.key, run_portfolio, (outputs,), DEADLINE_SECONDS)
+    while not worker.over:
+        wait([worker.events], timeout=1.0)
+        _hear(worker, result, lambda _: None)
+    if result.error or not result.folder:
+        raise RunbookError(result.error)
+    return result.folder / "data" / "report.html"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import time
 from collections.abc import Sequence
@@ -11,10 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from runbook_lib import batch, records
+from runbook_lib import batch, records, settings, tenantrun
 from runbook_lib.batch import TenantResult
-from runbook_lib.errors import UsageError
+from runbook_lib.errors import RunbookError, UsageError
 from runbook_lib.model import Json, Status
+from runbook_lib.sandbox import server
+from tests import nightly
+
+STEPS = ("00_preflight", "06_access", "08_report")
 
 TENANT_FILE = """\
 name: {key}
@@ -41,12 +46,13 @@ def homes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def stand_in(key: str, steps: Sequence[str], events: Connection, words: Path) -> None:
+def stand_in(key: str, steps: Sequence[str], _since: str, events: Connection) -> None:
     """Behave as the key says, in the place of a tenant's notebooks."""
     if key == "hangs":
+        events.send({"event": "at", "tenant": key, "step": steps[0]})
         time.sleep(600)
     if key == "dies":
-        words.write_text("out of memory")
+        os.write(2, b"out of memory\n")
         os.kill(os.getpid(), signal.SIGKILL)
     events.send({"event": "begun", "tenant": key, "folder": "somewhere"})
     events.send({"event": "step", "tenant": key, "step": steps[0], "outcome": "pass"})
@@ -59,10 +65,10 @@ def test_a_tenant_that_hangs_dies_or_has_a_bad_file_holds_nobody_up(
     monkeypatch.setattr(batch, "run_tenant", stand_in)
     events: list[Json] = []
     keys = ["hangs", "typo", "dies", "fine"]
-    results = batch.run(keys, ["00_preflight"], jobs=2, on_event=events.append, deadline_seconds=4)
+    results = batch.run(keys, ["00_preflight"], jobs=2, on_event=events.append, deadline_seconds=15)
     found = {one.key: one for one in results}
     assert [one.key for one in results] == keys
-    assert "took too long" in found["hangs"].error
+    assert "took too long in 00_preflight" in found["hangs"].error
     assert "ended unexpectedly (exit code -9). out of memory" in found["dies"].error
     assert "'tenant_id' is missing" in found["typo"].error
     assert (found["fine"].outcome, found["fine"].error) == (Status.PASS, "")
@@ -125,4 +131,49 @@ def test_a_step_that_is_not_there_is_told_with_those_there_are(word: str) -> Non
 
 
 def test_every_step_has_its_notebook() -> None:
-    assert sorted(records.STEPS) == sorted(path.stem for path in batch.NOTEBOOKS.glob("*.ipynb"))
+    assert sorted(records.STEPS) == sorted(path.stem for path in tenantrun.NOTEBOOKS.glob("*.ipynb"))
+
+
+def tell_random(key: str, _steps: Sequence[str], _since: str, events: Connection) -> None:
+    """Say which random numbers the tenant's notebook would get, and whether another one's variable is there."""
+    import random
+
+    import numpy
+
+    from runbook_lib import engine
+
+    with engine._process_as_it_was():
+        numbers = f"{random.random()} {numpy.random.random()} {os.environ.get('LEFT')}"
+    os.environ["LEFT"] = key
+    events.send(tenantrun.ended(key, None, RunbookError(numbers)))
+
+
+def test_no_tenant_gets_the_random_numbers_or_the_environment_of_another(
+    homes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch, "run_tenant", tell_random)
+    monkeypatch.setattr(batch, "_file_is_sound", lambda _: True)
+    keys = [f"tenant-{number}" for number in range(8)]
+    told = [one.error.split() for one in batch.run(keys, STEPS, jobs=3, on_event=lambda _: None)]
+    assert len({one for one, _, _ in told}) == len({two for _, two, _ in told}) == len(keys)
+    assert {left for _, _, left in told} == {"None"}
+
+
+@pytest.mark.timeout(900)
+def test_of_fifty_tenants_none_has_a_word_of_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUNBOOK_PARAMETERS", str(tmp_path / "parameters"))
+    monkeypatch.setenv("RUNBOOK_OUTPUTS", str(tmp_path / "outputs"))
+    with server.serving(tmp_path / ".sandbox", generated=50, rooms=2):
+        keys = nightly.tenant_files(tmp_path / ".sandbox", tmp_path / "parameters")
+        results = batch.run(keys, STEPS, jobs=8, on_event=lambda _: None)
+    assert [one.error for one in results if one.error] == []
+    ids = {key: settings.load(tmp_path / "parameters", key).tenant_id for key in keys}
+    canaries = {word.encode(): key for key in keys for word in (key, ids[key])}
+    for key in keys:
+        seen = set[str]()
+        for path in (tmp_path / "outputs" / key).rglob("*"):
+            found = re.findall(
+                rb"gen-\d{4}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", path.read_bytes() if path.is_file() else b""
+            )
+            seen |= {canaries[word] for word in found if word in canaries}
+        assert seen == {key}

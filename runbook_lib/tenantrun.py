@@ -1,0 +1,164 @@
+"""One tenant's run, inside its own process: lock, notebooks in order, seal. What is done is read from its records."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from itertools import count
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from runbook_lib import errors, evidence, processes, records
+from runbook_lib.errors import ArchiveError, RunbookError
+from runbook_lib.model import Json, Status
+from runbook_lib.records import Record
+
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
+
+NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
+REPORT = "08_report"
+
+
+def run_tenant(key: str, steps: Sequence[str], since: str, events: Connection) -> None:
+    """Run `steps` for one tenant in this process, seal the run, and tell the parent through `events`.
+
+    With `since`, the name of the earliest run that counts, an unfinished run is continued instead of beginning one.
+    """
+    outcome: Status | None = None
+    broke: RunbookError | None = None
+    try:
+        with only_one(records.home("outputs") / key):
+            folder = unfinished(key, since) or records.new_run(records.home("outputs") / key, datetime.now(UTC))
+            events.send({"event": "begun", "tenant": key, "folder": str(folder), "process": os.getpid()})
+            broke = _all_steps(key, steps, folder, events.send)
+            if found := records.latest(folder):
+                outcome = records.outcome(found)
+                evidence.seal(folder, clock=lambda: datetime.now(UTC))
+    except RunbookError as error:
+        broke = broke or error
+    events.send(ended(key, outcome, broke))
+
+
+def ended(key: str, outcome: Status | None, broke: RunbookError | None) -> Json:
+    """Return the last thing a tenant's process says."""
+    words, code = (str(broke), broke.exit_code) if broke else ("", 0)
+    return {"event": "ended", "tenant": key, "outcome": outcome, "error": words, "error_exit": code}
+
+
+def unfinished(key: str, since: str) -> Path | None:
+    """Return the tenant's newest run if it began at `since` or later and was not sealed; its litter is swept away."""
+    folders = records.runs(records.home("outputs"), key)
+    if not since or not folders or folders[-1].name < since or records.is_sealed(folders[-1]):
+        return None
+    for litter in [*folders[-1].glob(".executing-*"), *folders[-1].rglob(".*.part")]:
+        shutil.rmtree(litter) if litter.is_dir() else litter.unlink()
+    return folders[-1]
+
+
+@contextmanager
+def only_one(folder: Path) -> Iterator[None]:
+    """Hold the tenant's folder for this process; the system lets it go when the process dies, however it dies.
+
+    Raises ArchiveError when another process works there.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / ".lock").open("ab") as file:
+            _lock(file.fileno())
+            yield
+    except BlockingIOError as error:
+        remedy = "Let it finish, or stop it; then run this tenant again."
+        raise ArchiveError(f"Another process is working on {folder.name}.", remedy) from error
+
+
+def _lock(handle: int) -> None:
+    if sys.platform == "win32":
+        try:
+            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+        except OSError as error:
+            raise BlockingIOError from error
+    else:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _all_steps(key: str, steps: Sequence[str], folder: Path, tell: Callable[[Json], object]) -> RunbookError | None:
+    """Execute the notebooks in order; after one that broke only the report still runs, and shows it."""
+    broke: RunbookError | None = None
+    log: list[Json] = []
+    batch = folder / "data" / "batch.json"
+    for step in steps:
+        if step == REPORT and not batch.exists():
+            records.write_new(batch, records.to_json({"steps": log}))
+        done = _done(folder, step)
+        if not done and step != REPORT and (broke or batch.exists()):
+            log.append({"step": step, "outcome": "not run", "seconds": 0.0, "error": ""})
+            continue
+        tell({"event": "at", "tenant": key, "step": step})
+        began, failure = time.monotonic(), None if done else execute(step, key, folder)
+        record = done or records.latest(folder).get(step)
+        broke = broke or (None if record else failure)
+        seconds = (done.finished - done.started).total_seconds() if done else time.monotonic() - began
+        outcome = str(record.outcome if record else "broke")
+        log.append({"step": step, "outcome": outcome, "seconds": round(seconds, 2), "error": str(failure or "")})
+        tell({"event": "step", "tenant": key, **log[-1]})
+    return broke
+
+
+def _done(folder: Path, step: str) -> Record | None:
+    """Return the record of a step that this run has behind it: with its notebook, or it is looked at once more."""
+    record = records.latest(folder).get(step)
+    return record if record and (folder / "data" / f"{record.name}.ipynb").exists() else None
+
+
+def execute(step: str, key: str, folder: Path) -> RunbookError | None:
+    """Execute the notebook of `step` with papermill, archive the copy, and return what stopped it, if anything.
+
+    The copy is archived in one piece: under the record's name, or as `<step>.broken.ipynb` when there is no record.
+    """
+    from runbook_lib import engine
+
+    logging.getLogger("papermill").setLevel(logging.ERROR)
+    with tempfile.TemporaryDirectory(prefix=".executing-", dir=folder) as place:
+        copy = Path(place) / f"{step}.ipynb"
+        parameters = {"tenant": key, "run_id": folder.name}
+        stopped = engine.execute(NOTEBOOKS / copy.name, copy, parameters, here=processes.forks())
+        failure = _failure(step, stopped.ename, stopped.evalue) if stopped else None
+        record = records.latest(folder).get(step)
+        name = record.name if record else _unused(folder, f"{step}.broken") if failure else step
+        records.write_new(folder / "data" / f"{name}.ipynb", copy.read_bytes())
+    return failure
+
+
+def _unused(folder: Path, stem: str) -> str:
+    names = (stem if number == 1 else f"{stem}.{number}" for number in count(1))
+    return next(name for name in names if not (folder / "data" / f"{name}.ipynb").exists())
+
+
+def _failure(step: str, name: str, words: str) -> RunbookError:
+    """Return the error that stopped a notebook as ours; what is not ours is a fault of the runbook itself."""
+    kind = getattr(errors, name, None)
+    if isinstance(kind, type) and issubclass(kind, RunbookError):
+        failure = RunbookError(f"{step}: {words}")
+        failure.exit_code = kind.exit_code
+        return failure
+    remedy = f"This is a fault of the runbook; {step}.broken.ipynb in the run's folder holds the trace."
+    return RunbookError(f"{step}: {name}: {words}", remedy)
+
+
+def run_portfolio(key: str, outputs: Path, events: Connection) -> None:
+    """Run 09_portfolio over all tenants in this process and tell the parent through `events`."""
+    os.environ["RUNBOOK_OUTPUTS"] = str(outputs)
+    folder = records.new_run(outputs / key, datetime.now(UTC))
+    events.send({"event": "begun", "tenant": key, "folder": str(folder)})
+    failure = execute("09_portfolio", "*", folder)
+    events.send(ended(key, records.latest(folder)["09_portfolio"].outcome if not failure else None, failure))

@@ -1,0 +1,55 @@
+"""The warm parent: whoever imports this has loaded, without starting a thread, what a tenant's notebooks will use.
+
+The process that the tenants' processes are forked from imports it once (processes.py), so that none of them has to.
+"""
+
+from __future__ import annotations
+
+import builtins
+import gc
+import importlib
+import os
+import pkgutil
+import sys
+from types import SimpleNamespace
+from unittest.mock import patch
+
+os.environ["OPENBLAS_NUM_THREADS"] = "1"  # numpy starts threads otherwise, and forking with threads is a hazard
+sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]  # a second of grammars that nobody here needs
+
+LATE = (
+    "IPython.core.completerlib",
+    "IPython.core.debugger",
+    "IPython.core.magics",
+    "IPython.core.oinspect",
+    "IPython.extensions.storemagic",
+    "encodings.idna",
+    "ipykernel.debugger",
+    "nbformat.v4",
+    "pandas.io.formats.html",
+    "pandas.io.formats.string",
+    "papermill.parameterize",
+    "typer",
+)
+"""What is imported only when it is first used."""
+
+
+def load() -> None:
+    """Import it all, and take it out of the garbage collector's sight, which would unshare its memory."""
+    from runbook_lib import steps
+
+    ours = ("batch", "engine", "evidence", "graph", "portfolio", "report", "run", "signin", "tables", "tenantrun")
+    notebook = SimpleNamespace(kernel=True)  # pandas asks while it is imported whether it shows tables to a terminal
+    with patch.object(builtins, "get_ipython", lambda: notebook, create=True):
+        importlib.import_module("runbook_lib.tables")
+    for name in (*(f"runbook_lib.{name}" for name in ours), *LATE):
+        importlib.import_module(name)
+    for step in pkgutil.iter_modules(steps.__path__):
+        importlib.import_module(f"{steps.__name__}.{step.name}")
+    importlib.import_module("nbformat").validate({"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": []})
+    importlib.import_module("runbook_lib.integration").calls()
+    gc.collect()
+    gc.freeze()
+
+
+load()
