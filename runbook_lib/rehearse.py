@@ -16,6 +16,13 @@ if TYPE_CHECKING:
 
 STATE = Path(__file__).resolve().parent.parent / ".sandbox"
 SANDBOX_PORT = 8443
+NARROW = ("documented", "permission", "kind", "required", "granted", "extra", "status")
+SHOWN = (
+    ("adatum", "06_access.scopes", NARROW),
+    ("fabrikam", "06_access.scopes", NARROW),
+    ("northwind", "07_sync.room_counts", ()),
+)
+"""What the demo shows on the terminal: tenant, table, and those of its columns that fit (none named: all)."""
 
 
 def sandbox(
@@ -94,13 +101,13 @@ def _print_demo(done: Demo) -> None:
     from runbook_lib import tables
 
     screen = console()
-    shown = (("adatum", "06_access.scopes"), ("fabrikam", "06_access.scopes"), ("northwind", "07_sync.room_counts"))
     folders = {result.key: result.folder for result in done.results if result.folder}
-    for key, name in shown:
+    for key, name, columns in SHOWN:
         path = folders[key] / "data" / "tables" / f"{name}.csv" if key in folders else Path()
         if path.is_file():
-            screen.print(f"\n{key}, {name}: {done.foretold[key]['shows']}")
-            screen.print(tables.read_csv(path).to_string(index=False), markup=False, soft_wrap=True)
+            frame = tables.read_csv(path)
+            screen.print(f"\n{key}: {done.foretold[key]['shows']}")
+            screen.print(frame[list(columns) or frame.columns].to_string(index=False), markup=False, soft_wrap=True)
     screen.print("\nThis was a rehearsal on the sandbox cloud, not audit evidence. Pages to open in a browser:")
     for key, folder in folders.items():
         screen.print(f"  {key}: {folder / 'data' / 'report.html'}", markup=False, soft_wrap=True)

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -91,6 +92,7 @@ def start(step: str, tenant: str, run_id: str = "") -> Run:
     """
     if step not in STEPS:
         raise UsageError(f"There is no step {step!r}.", f"The steps are: {', '.join(STEPS)}.")
+    tables.show_in_notebooks()
     now = datetime.now(UTC)
     known = settings.everyone() if step == "09_portfolio" else settings.load(records.home("parameters"), tenant, now)
     folder = _folder(records.home("outputs"), known.key, run_id, now)
@@ -293,6 +295,7 @@ def _operator(run: Run) -> Json:
     return {"user": operator_name(), "attended": run.attended, "signed_in": signed_in}
 
 
+@cache
 def _version(package: str) -> str:
     try:
         return version(package)
