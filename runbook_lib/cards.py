@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 
 from runbook_lib.model import Status
@@ -16,11 +16,12 @@ def status_words(status: Status) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """A title, lines of label and text, and the status they add up to."""
+    """A title, lines of label and text, the status they add up to, and where the text of a label leads."""
 
     title: str
     lines: Mapping[str, str]
     status: Status | None = None
+    links: Mapping[str, str] = field(default_factory=dict)
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
         """Return what Jupyter shows."""
@@ -33,9 +34,10 @@ class Card:
 
     def html(self) -> str:
         """Return the card as HTML; every text is escaped, colours follow the theme."""
+        cell = "text-align:left;vertical-align:top;padding:.15em 1em .15em 0"
         rows = "".join(
-            f"<tr><th style='text-align:left;font-weight:normal;opacity:.7;padding:0 1em 0 0'>{escape(label)}</th>"
-            f"<td style='text-align:left'>{escape(text)}</td></tr>"
+            f"<tr><th style='{cell};font-weight:normal;opacity:.75;white-space:nowrap'>{escape(label)}</th>"
+            f"<td style='{cell};overflow-wrap:anywhere'>{self._linked(label, text)}</td></tr>"
             for label, text in self.lines.items()
             if text
         )
@@ -44,3 +46,7 @@ class Card:
             "<div style='border-left:4px solid currentColor;padding:.2em 1em;margin:.3em 0'>"
             f"<div>{mark}<b>{escape(self.title)}</b></div><table style='margin:0'>{rows}</table></div>"
         )
+
+    def _linked(self, label: str, text: str) -> str:
+        href = self.links.get(label)
+        return f"<a href='{escape(href)}'>{escape(text)}</a>" if href else escape(text)

@@ -20,6 +20,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
+    rich_markup_mode=None,  # half of the start would go into importing what makes help colourful
     help="Reconnect SpaceIQ to Office 365 calendars, step by step or for many tenants.\n\n"
     "Exit codes: 0 pass, 1 the runbook broke, 2 wrong usage, 3 fail, 4 unknown, 5 pending; "
     "the worst wins in the order 1, 3, 4, 5.",
@@ -87,8 +88,8 @@ def status(
     tenants: Annotated[list[str] | None, typer.Argument(help="Tenant keys; none means all that have runs.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show every tenant's newest run and its outcome; the exit code is the worst of them."""
-    from runbook_lib import records
+    """Show every tenant's newest run, its outcome and what changed; the exit code is the worst outcome."""
+    from runbook_lib import difference, records
     from runbook_lib.cards import status_words
 
     outputs = records.home("outputs")
@@ -104,7 +105,7 @@ def status(
         steps = {step: str(record.outcome) for step, record in latest.items()}
         sealed = records.is_sealed(folders[-1])
         rows.append({"tenant": key, "run": folders[-1].name, "outcome": str(outcome), "sealed": sealed, "steps": steps})
-        rows[-1]["shown"] = status_words(outcome)
+        rows[-1] |= {"changed": difference.words(folders[-1]) if latest else [], "shown": status_words(outcome)}
     _print_status(rows, as_json)
     raise typer.Exit(min(codes - {0}, default=0))
 
@@ -119,7 +120,10 @@ def _print_status(rows: list[Json], as_json: bool) -> None:
     for row in rows:
         steps = " ".join(f"{step[:2]}:{outcome}" for step, outcome in row["steps"].items())
         table.add_row(row["tenant"], row["run"], row["shown"], "yes" if row["sealed"] else "no", steps)
-    console().print(table)
+    changes = [f"{row['tenant']} since its previous run: {change}" for row in rows for change in row["changed"]]
+    screen = console()
+    screen.print(table)
+    screen.print("\n".join(changes), markup=False, soft_wrap=True)
 
 
 def _folder(target: str) -> Path:
@@ -139,37 +143,88 @@ def _folder(target: str) -> Path:
 Target = Annotated[str, typer.Argument(help="A run's folder, tenant/run, or a tenant (its newest run).")]
 
 
+@app.command(name="open")
+def open_(
+    tenant: Annotated[str, typer.Argument(help="Tenant key: the name of a file in parameters/.")],
+    browser: Annotated[bool, typer.Option(help="Open a browser, or only say the address.")] = True,
+    port: Annotated[int, typer.Option(help="Loopback port of JupyterLab, or the next free one.")] = 8888,
+    take_over: Annotated[bool, typer.Option(help="Go on where somebody else has the run open.")] = False,
+) -> None:
+    """Work on a tenant in JupyterLab: its open run, or a new one, from the next step on."""
+    from runbook_lib import lab
+
+    def tell(words: str) -> None:
+        console(stderr=True).print(words, markup=False, soft_wrap=True)
+
+    lab.work(tenant, browser=browser, port=port, take_over=take_over, tell=tell)
+
+
 @app.command()
-def seal(target: Target, as_json: AsJson = False) -> None:
+def seal(
+    target: Target,
+    key: Annotated[Path | None, typer.Option(help="Sign with this SSH key; default: RUNBOOK_SIGNING_KEY.")] = None,
+    share: Annotated[
+        bool, typer.Option("--shareable", help="Write a copy without people's names, of a sealed run as well.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """Close a run: list every file with its SHA-256, so that any later change shows."""
-    from runbook_lib import evidence
+    from runbook_lib import evidence, lab, records, shareable
 
-    folder = evidence.seal(_folder(target), clock=lambda: datetime.now(UTC))
-    row = {"folder": str(folder), "seal_sha256": evidence.seal_hash(folder)}
+    folder, by = _folder(target).resolve(), evidence.trust(key=key)
+    if not (share and records.is_sealed(folder)):
+        lab.check_closed(folder)
+        evidence.seal(folder, clock=lambda: datetime.now(UTC), by=by)
+    number, proofs = evidence.seal_hash(folder), evidence.proofs(folder, by)
+    place = records.home("outputs") / "_shareable" / folder.parent.name / folder.name
+    copy = str(shareable.write(folder, place)) if share else ""
     if as_json:
-        print_json(row)
+        print_json({"folder": str(folder), "seal_sha256": number, "proofs": proofs, "shareable": copy})
     else:
-        console().print(f"Sealed {row['folder']}\nSHA-256 of the seal, for the change ticket: {row['seal_sha256']}")
+        words = (f"Sealed {folder}", f"SHA-256 of the seal, for the change ticket: {number}", *proofs)
+        words = (*words, f"Copy without names: {copy}") if copy else words
+        console().print("\n".join(words), markup=False, soft_wrap=True)
 
 
 @app.command()
-def verify(target: Target, as_json: AsJson = False) -> None:
+def verify(
+    target: Target,
+    signers: Annotated[
+        Path | None, typer.Option(help="Whose signatures count; default: RUNBOOK_ALLOWED_SIGNERS.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
     """Prove that nothing in a sealed run was changed, removed, added or renamed; exit code 3 when something was."""
     from dataclasses import asdict
 
     from runbook_lib import evidence
 
-    folder = _folder(target)
-    faults = evidence.verify(folder)
+    folder, by = _folder(target), evidence.trust(signers=signers)
+    faults, proofs = evidence.verify(folder, by), evidence.proofs(folder, by)
     if as_json:
-        print_json({"folder": str(folder), "intact": not faults, "faults": [asdict(fault) for fault in faults]})
+        listed = [asdict(fault) for fault in faults]
+        print_json({"folder": str(folder), "intact": not faults, "faults": listed, "proofs": proofs})
     else:
-        screen = console()
-        for fault in faults:
-            screen.print(f"✗ {fault.kind}: {fault.path} {fault.detail}", markup=False, soft_wrap=True)
-        if not faults:
-            screen.print(f"✓ {folder} is as it was sealed. Seal: {evidence.seal_hash(folder)}", soft_wrap=True)
+        words = [f"✗ {fault.kind}: {fault.path} {fault.detail}" for fault in faults]
+        whole = words or [f"✓ {folder} is as it was sealed. Seal: {evidence.seal_hash(folder)}"]
+        console().print("\n".join([*whole, *proofs]), markup=False, soft_wrap=True)
     raise typer.Exit(3 if faults else 0)
+
+
+@app.command()
+def export(
+    target: Target,
+    to: Annotated[Path | None, typer.Option(help="The file; default: TENANT-RUN.xlsx in this folder.")] = None,
+) -> None:
+    """Write a run's tables into one Excel workbook, outside the run's folder."""
+    from runbook_lib import records, report
+
+    folder = _folder(target).resolve()
+    path = to or Path(f"{folder.parent.name}-{folder.name}.xlsx")
+    if path.exists():
+        raise UsageError(f"{path} is there already.", "Name another file with --to.")
+    records.write_new(path, report.workbook(report.read(folder)))
+    console().print(f"Wrote {path}", markup=False, soft_wrap=True)
 
 
 @app.command()

@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Generator
 from dataclasses import replace
 from datetime import UTC, datetime
+from html import escape
 from typing import Any
 
 from runbook_lib.cards import Card
@@ -34,6 +35,11 @@ def attended() -> bool:
     return bool(getattr(getattr(shell, "kernel", None), "_allow_stdin", False))
 
 
+_remembered: dict[str, str] = {}
+"""What people answered in this kernel, by question; their name under NAME. Only what may be kept gets in here."""
+NAME = ""
+
+
 class Prompt:
     """One open question; `result` is what is known so far, `await` waits until a person has answered."""
 
@@ -44,18 +50,19 @@ class Prompt:
         waits: bool,
         who: str,
         then: Callable[[str], str] | None = None,
+        prefilled: str = "",
     ) -> None:
-        """Make the form when a person is there to fill it (`waits`)."""
+        """Make the form when a person is there to fill it (`waits`); what is `prefilled` counts once he sends it."""
         self.result = result
-        self._keep, self._then = keep, then
+        self._asked, self._keep, self._then = result, keep, then
         self._answered: asyncio.Future[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._form: Any = _form(self, who) if waits else None
+        self._form: _Form | None = _Form(self, who, prefilled) if waits else None
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
         """Show the form, or without a person what is known."""
         if self._form is not None:
-            return self._form._repr_mimebundle_(**options)
+            return self._form.box._repr_mimebundle_(**options)
         return self.card()._repr_mimebundle_()
 
     def __repr__(self) -> str:
@@ -82,25 +89,47 @@ class Prompt:
             said.label, {"answer": said.value or "none", "by": said.by, "at": at, "from": said.source}, said.status
         )
 
-    def accept(self, text: str, who: str) -> str:
-        """Take a person's answer and return what to tell him; raise RunbookError when it cannot be taken.
+    def fault(self, text: str) -> str:
+        """Return why `text` cannot be taken as the answer; nothing when it can."""
+        try:
+            self._kept(text)
+        except RunbookError as error:
+            return str(error)
+        return ""
 
-        An optional question may be left without answer.
-        """
-        if not who.strip():
+    def _kept(self, text: str) -> str:
+        """Return what of `text` is kept; an optional question may be left without answer."""
+        skipped = isinstance(self._asked, Answer) and self._asked.optional and not text.strip()
+        return "" if skipped else self._keep(text)
+
+    def accept(self, text: str, who: str) -> str:
+        """Take a person's answer and return what to tell him; raise RunbookError when it cannot be taken."""
+        by, at, said = who.strip(), datetime.now(UTC), self._asked
+        if not by:
             raise UsageError("Please enter your name: the record says who answered.")
-        said = self.result
-        skipped = isinstance(said, Answer) and said.optional and not text.strip()
-        kept = "" if skipped else self._keep(text)
-        did = self._then(text.strip()) if self._then and not skipped else ""
-        by, at = who.strip(), datetime.now(UTC)
+        kept = self._kept(text)
+        did = self._then(text.strip()) if self._then and text.strip() else ""
+        _remembered[NAME] = by
         if isinstance(said, Confirmation):
             self.result = replace(said, confirmed=True, by=by, at=at, source="form")
         else:
             self.result = replace(said, value=kept, by=by, at=at, source="form")
+            if kept and not said.optional and not self.fault(kept):
+                _remembered[said.key] = kept
         if self._answered is not None and self._loop is not None:
             self._loop.call_soon_threadsafe(_wake, self._answered)
-        return f"✓ recorded for {by}. {did}"
+        return f"✓ recorded for {by}, {at:%Y-%m-%d %H:%M} UTC. {did}".rstrip()
+
+    def withdraw(self) -> str:
+        """Take a confirmation back, as if it had not been given, and return what to tell the person."""
+        self.result = self._asked
+        return "Withdrawn: nothing is confirmed. Confirm again, and run the next cell again, when it is so."
+
+    def close(self) -> Confirmation | Answer:
+        """Return what is recorded; from now on the form takes nothing more, because the step is finished."""
+        if self._form is not None:
+            self._form.close()
+        return self.result
 
     def _given(self) -> bool:
         return self.result.source == "form"
@@ -111,41 +140,93 @@ def _wake(waiting: asyncio.Future[None]) -> None:
         waiting.set_result(None)
 
 
-def _form(prompt: Prompt, who: str) -> Any:
-    """Return the widget: the exact words, a name, a button; an answer field when a value is asked for."""
-    import ipywidgets
+def _acknowledge(field: Any) -> None:
+    """Tell the page when a change of `field` has been taken in, or it holds the next one back.
 
-    wide = ipywidgets.Layout(width="36em")
-    told = ipywidgets.Label()
-    name = ipywidgets.Text(value=who, description="Your name", layout=wide)
-    said = prompt.result
-    if isinstance(said, Confirmation):
-        head, button = ipywidgets.Label(said.statement), ipywidgets.Button(description="I confirm")
-        field: Any = None
-    else:
-        head, button = ipywidgets.Label(said.label), ipywidgets.Button(description="Answer")
-        hint = "may stay empty" if said.optional else ""
-        field = ipywidgets.Text(value=said.value, description="Answer", placeholder=hint, layout=wide)
+    A kernel that awaits an answer, with more cells waiting, does not say so itself (ipykernel 7.4).
+    """
+    from IPython import get_ipython  # type: ignore[attr-defined, unused-ignore]
 
-    def press(_: object) -> None:
+    kernel = getattr(get_ipython(), "kernel", None)  # type: ignore[no-untyped-call, unused-ignore]
+    if kernel is None:
+        return
+
+    def take(message: Any) -> None:
+        field._handle_msg(message)
+        idle, topic = {"execution_state": "idle"}, kernel._topic("status")
+        kernel.session.send(kernel.iopub_socket, "status", idle, parent=message["header"], ident=topic)
+
+    field.comm.on_msg(take)
+
+
+class _Form:
+    """The widgets of one question: the exact words, an answer field when a value is asked for, a name, buttons."""
+
+    def __init__(self, prompt: Prompt, who: str, prefilled: str) -> None:
+        """Build them from top to bottom, in the order in which the tab key reaches them."""
+        import ipywidgets
+
+        said = prompt.result
+        self.prompt, self.confirms = prompt, isinstance(said, Confirmation)
+        wide = {"layout": ipywidgets.Layout(width="100%", max_width="42em"), "style": {"description_width": "7em"}}
+        words = said.statement if isinstance(said, Confirmation) else said.label
+        self.head = ipywidgets.HTML(f"<b>{escape(words)}</b>")
+        hint = "may stay empty" if isinstance(said, Answer) and said.optional else ""
+        self.field = ipywidgets.Text(value=prefilled, description="Answer", placeholder=hint, **wide)
+        self.name = ipywidgets.Text(value=who, description="Your name", placeholder="first and last name", **wide)
+        self.button = ipywidgets.Button(description="I confirm" if self.confirms else "Answer", button_style="primary")
+        self.back = ipywidgets.Button(description="Withdraw", disabled=True, tooltip="until the step is finished")
+        self.told = ipywidgets.HTML()
+        buttons = ipywidgets.HBox([self.button, self.back] if self.confirms else [self.button])
+        fields = [self.name] if self.confirms else [self.field, self.name]
+        edge = ipywidgets.Layout(border_left="4px solid var(--jp-brand-color1, #1976d2)", padding="0 0 0 1em")
+        self.box = ipywidgets.VBox([self.head, *fields, buttons, self.told], layout=edge)
+        for field in (self.field, self.name):
+            _acknowledge(field)
+        self.button.on_click(self._press)
+        self.back.on_click(self._withdraw)
+        self.field.observe(self._typed, "value")
+
+    def tell(self, words: str) -> None:
+        """Show `words` under the buttons; a screen reader speaks them."""
+        self.told.value = f"<span role='status'>{escape(words)}</span>"
+
+    def close(self) -> None:
+        """Take no more input."""
+        self._open(False)
+        self.back.disabled = True
+
+    def _open(self, takes_input: bool) -> None:
+        for widget in (self.field, self.name, self.button):
+            widget.disabled = not takes_input
+
+    def _typed(self, _: object) -> None:
+        if not self.button.disabled:
+            self.tell(self.prompt.fault(self.field.value) if self.field.value.strip() else "")
+
+    def _press(self, _: object) -> None:
         try:
-            told.value = prompt.accept(field.value if field else "", name.value)
+            told = self.prompt.accept(self.field.value, self.name.value)
         except RunbookError as error:
-            told.value = str(error)
+            self.tell(str(error))
             return
-        button.disabled = True
-        if field:  # what was typed may be more than what is kept: an activation link, for instance
-            field.value = prompt.result.value if isinstance(prompt.result, Answer) else ""
+        self._open(False)
+        self.back.disabled = False
+        if isinstance(self.prompt.result, Answer):  # more was typed than is kept: an activation link, for instance
+            self.field.value = self.prompt.result.value
+        self.tell(told)
 
-    button.on_click(press)
-    return ipywidgets.VBox([head, *([field] if field else []), name, button, told])
+    def _withdraw(self, _: object) -> None:
+        self.tell(self.prompt.withdraw())
+        self._open(True)
+        self.back.disabled = True
 
 
 def attest(tenant: Tenant, key: str, statement: str) -> Prompt:
     """Ask a person to confirm `statement`; unattended the tenant file's confirmation of `key` speaks, if any."""
     known = tenant.confirmations.get(key)
     waits = attended()
-    who = known.by if known else ""
+    who = _remembered.get(NAME, known.by if known else "")
     result = replace(known, statement=statement) if known and not waits else Confirmation(key, statement)
     return Prompt(result, lambda text: text, waits, who)
 
@@ -160,9 +241,11 @@ def ask(
 ) -> Prompt:
     """Ask a person for a value; `keep` says what of it may be kept and raises RunbookError when it is no good.
 
-    `then` does something with what was typed and returns what it did. Unattended, `value` from the tenant file is the answer; without one the question is open, or when `optional`
-    does not arise.
+    `then` does something with what was typed and returns what it did. Unattended, `value` from the tenant file is the
+    answer; without one the question is open, or when `optional` does not arise.
     """
     waits = attended()
-    source = "" if waits or not value else "tenant file"
-    return Prompt(Answer(key, label, value, source=source, optional=optional), keep, waits, "", then)
+    known = Answer(key, label, optional=optional)
+    if value and not waits:
+        known = replace(known, value=value, source="tenant file")
+    return Prompt(known, keep, waits, _remembered.get(NAME, ""), then, prefilled=_remembered.get(key, value))

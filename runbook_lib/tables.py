@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from html import escape
+from io import BytesIO
 from pathlib import Path
 
 import pandas as pd
@@ -27,7 +29,43 @@ Table = pd.DataFrame
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """First characters that make a spreadsheet run a cell: https://owasp.org/www-community/attacks/CSV_Injection"""
 
+UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
+"""What no cell of a workbook may hold."""
+
+WIDE = 9
+"""From so many columns on, those that say the same in every line are said once, above the table."""
+ALWAYS = {"permission", "required", "granted", "status"}
+"""Columns that a person compares line by line."""
+LONGEST = 500
+"""Rows that a notebook shows; the CSV file has all of them."""
+
 pd.set_option("display.max_colwidth", None)
+
+
+def html(frame: Table) -> str:
+    """Return the table as a notebook shows it: no row numbers, and no wider than the page, for words may wrap."""
+    shown, said = frame.head(LONGEST), ""
+    if len(frame) > LONGEST:
+        said = f"<p>The first {LONGEST} of {len(frame)} lines; the CSV file has all.</p>"
+    if len(frame.columns) >= WIDE and len(frame) > 1:
+        same = [name for name in frame.columns if name not in ALWAYS and frame[name].nunique(dropna=False) == 1]
+        told = [f"{name}: {frame[name].astype(object).fillna('').iloc[0] or 'nothing'}" for name in same]
+        shown = shown.drop(columns=same)
+        said += f"<p>In every line: {escape('; '.join(told))}</p>" if told else ""
+    body = shown.to_html(index=False, border=0, render_links=True, justify="left", na_rep="")
+    body = re.sub(">([^<]+)<", lambda text: ">" + re.sub(r"(?<=\w)([.@/_])(?=\w)", r"\1<wbr>", text[1]) + "<", body)
+    for tag in ("th", "td"):
+        body = body.replace(f"<{tag}>", f"<{tag} style='text-align:left;vertical-align:top'>")
+    return f"<div style='max-height:40em;overflow:auto'>{said}{body}</div>"
+
+
+def show_in_notebooks() -> None:
+    """Have this kernel, if there is one, show tables as `html` says."""
+    from IPython import get_ipython  # type: ignore[attr-defined, unused-ignore]
+
+    shell = get_ipython()  # type: ignore[no-untyped-call, unused-ignore]
+    if shell is not None:
+        shell.display_formatter.formatters["text/html"].for_type(pd.DataFrame, html)
 
 
 def table(name: str, rows: Iterable[Mapping[str, object]], columns: Iterable[str]) -> Table:
@@ -157,12 +195,12 @@ def removals(planned: Iterable[Removal]) -> Table:
 
 def rooms(facts: RoomFacts) -> Table:
     """Return every room with its state, the reason, and what each source says of it."""
-    times = ("since", "first_seen")
+    columns = [name for name in Room.__dataclass_fields__ if name not in ("status", "space")]
     rows = [
-        {**asdict(room), "state": room.state.value, **{name: f"{getattr(room, name):{MINUTE}}" for name in times}}
+        {name: getattr(room, name) for name in columns}
+        | {"state": room.state.value, "since": f"{room.since:{MINUTE}}", "first_seen": f"{room.first_seen:{MINUTE}}"}
         for room in facts.rooms
     ]
-    columns = [name for name in Room.__dataclass_fields__ if name != "status"]
     frame = table("rooms", rows, columns)
     frame["capacity"] = frame["capacity"].astype("Int64")
     return frame.rename(columns=lambda name: name.replace("_", " "))
@@ -185,6 +223,13 @@ def room_counts(facts: RoomFacts) -> Table:
     return table("room_counts", rows, ["state", "rooms"])
 
 
+def booking(facts: RoomFacts) -> Table:
+    """Return the legs of the booking test, each with the seconds that it took; no rows when nobody asked for it."""
+    look = facts.raw.get("booking")
+    rows = [{**leg, "status": status_words(Status(leg["status"]))} for leg in (look.rows if look else ())]
+    return table("booking", rows, ["leg", "status", "saw", "seconds"])
+
+
 def write_csv(data: Path, stem: str, frame: Table) -> str:
     """Write `frame` to data/tables/<stem>.<name>.csv and return that path relative to `data`.
 
@@ -194,6 +239,16 @@ def write_csv(data: Path, stem: str, frame: Table) -> str:
     safe = frame.map(_inert).rename(columns=_inert)
     records.write_new(data / relative, safe.to_csv(index=False, lineterminator="\r\n").encode("utf-8-sig"))
     return relative
+
+
+def workbook(frames: Iterable[Table]) -> bytes:
+    """Return an Excel workbook, a sheet for each table under its own name; what a spreadsheet would run is inert."""
+    content = BytesIO()
+    with pd.ExcelWriter(content, engine="openpyxl") as book:
+        for frame in frames:
+            safe = frame.map(lambda cell: _inert(UNPRINTABLE.sub("", str(cell)))).rename(columns=_inert)
+            safe.to_excel(book, sheet_name=frame.attrs["name"], index=False, freeze_panes=(1, 0))
+    return content.getvalue()
 
 
 def read_csv(path: Path) -> Table:
