@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from runbook_lib import tables
+    from runbook_lib.history import earlier
     from runbook_lib.run import ask, attest, finish, judge, raw_of, sign_in, start
 
-__all__ = ["ask", "attest", "finish", "judge", "raw_of", "sign_in", "start", "tables"]
+__all__ = ["ask", "attest", "earlier", "finish", "judge", "raw_of", "sign_in", "start", "tables"]
 
-_HOME = {"tables": ""} | dict.fromkeys(("ask", "attest", "finish", "judge", "raw_of", "sign_in", "start"), "run")
+_HOME = dict.fromkeys(__all__, "run") | {"tables": "", "earlier": "history"}
 
 
 def __getattr__(name: str) -> object:

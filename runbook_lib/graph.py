@@ -205,7 +205,7 @@ class Graph:
             words, remedy = replies.refusal(one, self.identity, refused)
             raise Forbidden(words, remedy, status=refused.status, code=refused.code) from refused
         except GraphError as error:
-            if error.status == 404 and error.code == replies.ABSENT:
+            if error.status == 404 and error.code in (replies.ABSENT, replies.NO_ITEM):
                 return False
             raise
         return True

@@ -169,6 +169,7 @@ class Change:
 
     ticket: str = ""
     approved_by: str = ""
+    planned_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)

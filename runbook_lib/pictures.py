@@ -27,7 +27,7 @@ MARKS = (
     "M2 4H6M4 2V6",
     "M0 0L8 8",
 )
-"""What a series' pattern draws on its colour in a tile of 8 by 8; as many as COLOURS, then they repeat."""
+"""What a series' pattern draws on its colour in a tile of 8 by 8; as many as COLOURS, repeated beside others."""
 
 COLOUR_OF = dict(
     zip((Status.PASS, Status.FAIL, Status.UNKNOWN, Status.PENDING, Status.ACCEPTED), COLOURS, strict=False)
@@ -45,14 +45,20 @@ class Span:
 
 
 def stacked_bars(
-    name: str, title: str, rows: Mapping[str, Mapping[str, int]], series: Sequence[str], limit: int = 30
+    name: str,
+    title: str,
+    rows: Mapping[str, Mapping[str, int]],
+    series: Sequence[str],
+    limit: int = 30,
+    by_size: bool = True,
 ) -> str:
-    """Return one bar for each of `rows`, made of its counts by series, longest first; `name` is unique on the page.
+    """Return one bar for each of `rows`, made of its counts by series; `name` is unique on the page.
 
-    A series keeps its colour and pattern whether or not others occur. Rows after the first `limit` are added up in one
-    bar that says how many they are.
+    The longest is first, or with `by_size` false the first of `rows`. A series keeps its colour and pattern whether or
+    not others occur. Rows after the first `limit` are added up in one bar that says how many they are.
     """
-    ordered = _limited(sorted(rows.items(), key=lambda row: (-sum(row[1].values()), row[0])), limit)
+    ranked = sorted(rows.items(), key=lambda row: (-sum(row[1].values()), row[0])) if by_size else [*rows.items()]
+    ordered = _limited(ranked, limit)
     totals: Counter[str] = sum((Counter(counts) for _, counts in ordered), Counter())
     numbers = {each: number for number, each in enumerate(series) if totals[each]}
     unit = BAR / max((sum(counts.values()) for _, counts in ordered), default=1)
@@ -156,10 +162,15 @@ def _patterns(name: str, numbers: Iterable[int]) -> str:
     tiles = (
         f'<pattern id="{name}-{number}" width="8" height="8" patternUnits="userSpaceOnUse">'
         f'<rect width="8" height="8" style="fill:{COLOURS[number % len(COLOURS)]}"/>'
-        f'<path d="{MARKS[number % len(MARKS)]}" style="stroke:#fff;stroke-opacity:.55;stroke-width:1.4"/></pattern>'
+        f'<path d="{_mark(number)}" style="stroke:#fff;stroke-opacity:.55;stroke-width:1.4"/></pattern>'
         for number in numbers
     )
     return f"<defs>{''.join(tiles)}</defs>"
+
+
+def _mark(number: int) -> str:
+    """Return the mark of a series: with a colour that repeats comes another one, so that no two look the same."""
+    return MARKS[(number + number // len(COLOURS)) % len(MARKS)]
 
 
 def _box(name: str, number: int, x: float, y: float, width: float, words: str = "") -> str:

@@ -17,6 +17,8 @@ from runbook_lib.signin import Identity
 TRANSIENT = frozenset({429, 500, 502, 503, 504})
 NO_LICENCE = "Authentication_RequestFromNonPremiumTenantOrB2CTenant"
 ABSENT = "Request_ResourceNotFound"
+NO_ITEM = "ErrorItemNotFound"
+"""How the directory, and how a mailbox, says that something is not there."""
 INCOMPLETE = "Run the cell again; if it stays, compare with the admin center: Graph did not answer for everything."
 UNTRUSTED = "SSLCertVerificationError|CERTIFICATE_VERIFY_FAILED"  # Windows and macOS word it their own way
 BROKEN = (

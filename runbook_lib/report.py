@@ -17,24 +17,23 @@ from urllib.parse import urlsplit
 
 import jinja2
 
-from runbook_lib import pictures, records, sections
+from runbook_lib import difference, pictures, records, roompictures, sections, tables, ticket
 from runbook_lib.errors import ArchiveError
-from runbook_lib.evidence import REHEARSAL
+from runbook_lib.instructions import REHEARSAL
 from runbook_lib.model import Json, Status
 from runbook_lib.pictures import Span
 from runbook_lib.portfolio import Portfolio, all_to_do, newest, portfolio, tenants
 from runbook_lib.records import JUDGED
 from runbook_lib.sections import rooms, scopes, steps, to_do, unseen
-from runbook_lib.steps.sync import RoomState
-from runbook_lib.story import Story, open_points, read
-from runbook_lib.tables import Table
+from runbook_lib.story import Story, read, summary
+from runbook_lib.tables import Table, records_of
 
 if TYPE_CHECKING:
     from runbook_lib.run import Run
 
 __all__ = [
-    "all_to_do", "newest", "portfolio", "read", "rooms", "scopes", "steps", "tenants", "to_do", "unseen", "write",
-    "write_portfolio",
+    "all_to_do", "newest", "portfolio", "read", "rooms", "scopes", "steps", "tenants", "to_do", "unseen",
+    "workbook", "write", "write_portfolio",
 ]  # fmt: skip
 
 KINDS = {
@@ -43,7 +42,7 @@ KINDS = {
     "page": ("report",),
     "many": ("who", "about", "saw", "not seen"),
     "step": ("step",),
-    "wide": ("what", "what to do", "statement", "what is open", "what it would take", "why"),
+    "wide": ("what", "was", "now", "what to do", "statement", "what is open", "what it would take", "why"),
     "number": (
         "capacity",
         "level",
@@ -88,6 +87,15 @@ def write_portfolio(run: Run | Path, all_tenants: Portfolio) -> Path:
     return _write(run if isinstance(run, Path) else run.folder, _portfolio_page(all_tenants))
 
 
+def workbook(story: Story) -> bytes:
+    """Return the run's tables as an Excel workbook, a sheet each."""
+    parts = (
+        *(to_do, difference.since, steps, scopes, rooms, unseen, sections.checks, sections.findings),
+        *(sections.confirmations, sections.answers, sections.requests),
+    )
+    return tables.workbook(part(story) for part in parts)
+
+
 def _write(folder: Path, page: str) -> Path:
     if records.is_sealed(folder):
         raise ArchiveError(f"{folder} is sealed; no page is added to it.", "Start a new run.")
@@ -103,11 +111,13 @@ def _tenant_page(story: Story) -> str:
         "tenant.html.j2",
         stamp="" if story.cloud["microsoft"] else f"{story.cloud['name']}: {REHEARSAL}",
         story=story,
-        summary=_summary(story),
+        summary=summary(story),
+        ticket=ticket.text(story),
         about=list(_about(story)),
         made_with=list(_made_with(story)),
         timeline=pictures.timeline("timeline", "When each step ran and what came of it", list(_spans(story))),
         to_do=to_do(story),
+        difference=difference.since(story),
         steps=steps(story),
         broken=sections.broken(story),
         earlier_looks=sections.earlier_looks(story),
@@ -118,6 +128,8 @@ def _tenant_page(story: Story) -> str:
         room_counts=_room_counts(room_table),
         all_rooms=_constant(room_table),
         buildings=_buildings(room_table),
+        progress=_progress(story),
+        latency=_latency(story),
         unseen=unseen(story),
         checks=sections.checks(story),
         findings=sections.findings(story),
@@ -139,19 +151,6 @@ def _portfolio_page(all_tenants: Portfolio) -> str:
     )
 
 
-def _summary(story: Story) -> str:
-    left = Counter(one.status for one in open_points(story))
-    words = {
-        Status.FAIL: "not as documented",
-        Status.UNKNOWN: "could not be looked at",
-        Status.PENDING: "waiting for a person or for time",
-    }
-    parts = [f"{left[status]} {word}" for status, word in words.items() if left[status]]
-    done = f"{len(story.judged)} of {len(JUDGED)} steps have a record."
-    broke = f" {len(story.broken)} broke." if story.broken else ""
-    return f"{', '.join(parts).capitalize() or 'Nothing is left to do'}. {done}{broke}"
-
-
 def _about(story: Story) -> Iterator[Cell]:
     """Yield label, text and link of what an auditor asks first."""
     looks, cloud = story.looks, story.cloud
@@ -165,8 +164,12 @@ def _about(story: Story) -> Iterator[Cell]:
     yield "Ended", sections.utc(max((one.finished for one in looks), default=None)), ""
     for one in looks[-1:]:
         yield "Room booking was down", records.outage_words(story.newest, max(each.finished for each in looks)), ""
-        change, limit, how_to = one.settings["change"], one.settings["access_limit"], one.how_to
-        yield "Change", _joined(change["ticket"], change["approved_by"] and f"approved by {change['approved_by']}"), ""
+        limit, how_to = one.settings["access_limit"], one.how_to
+        yield "Change", one.settings["change"]["ticket"], ""
+        people = ticket.people_of(story)
+        for done in ticket.PEOPLE:
+            yield f"{done.capitalize()} by", "; ".join(people[done]), ""
+        yield "Four eyes", people["four_eyes"], ""
         yield "Limit of Cronofy's access", _limit(limit), ""
         yield "How-to followed", f"{how_to['title']}, as read on {how_to['read']}", _https(how_to["url"])
 
@@ -220,13 +223,19 @@ def _varying(frame: Table) -> Table:
 def _buildings(frame: Table) -> str:
     if frame.empty or not {"building", "state"} <= set(frame.columns):
         return ""
-    rows: dict[str, Counter[str]] = {}
-    for building, state in zip(frame["building"], frame["state"], strict=True):
-        rows.setdefault(building or "(no building)", Counter())[state] += 1
-    known = [state.value for state in RoomState]
-    return pictures.stacked_bars(
-        "rooms-by", "Rooms by building and state", rows, [*known, *sorted({*frame["state"]} - {*known})]
-    )
+    return roompictures.by_building(zip(frame["building"], frame["state"], strict=True))
+
+
+def _progress(story: Story) -> str:
+    """Return the picture of the rooms' states at each look of step 7 in this run."""
+    looks = {sections.utc(seen): counts for seen, counts in sections.room_counts(story)}
+    return roompictures.over_looks(looks)
+
+
+def _latency(story: Story) -> str:
+    frame = sections.booking(story)
+    timed = {row["leg"]: float(row["seconds"]) if row["seconds"] else None for row in records_of(frame)}
+    return roompictures.of_legs(timed)
 
 
 def _kinds(frame: Table) -> list[tuple[str, str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 from runbook_lib import tables
@@ -136,6 +136,20 @@ def scopes(story: Story) -> Table:
 def rooms(story: Story) -> Table:
     """Return the newest room table of the run; no rows when none was recorded."""
     return _recorded(story, "rooms")
+
+
+def booking(story: Story) -> Table:
+    """Return the newest booking test of the run; no rows when there was none."""
+    return _recorded(story, "booking")
+
+
+def room_counts(story: Story) -> Iterator[tuple[datetime, dict[str, int]]]:
+    """Yield for every look of the run at the rooms when it was and how many were in which state, oldest first."""
+    for record in story.looks:
+        for path in record.tables:
+            if path.endswith(".room_counts.csv"):
+                rows = tables.records_of(tables.read_csv(story.folder / "data" / path))
+                yield record.finished, {row["state"]: int(row["rooms"]) for row in rows if row["rooms"].isdecimal()}
 
 
 def _recorded(story: Story, name: str) -> Table:

@@ -18,7 +18,8 @@ CHECK = next(iter(CHECKS))
 
 
 def room(name: str, state: RoomState = RoomState.READABLE, capacity: int | None = None) -> Room:
-    return Room(name, f"{name}@x", "HQ", "1", capacity, state, "because", "complete", "readable", "reachable")
+    place = (name, f"{name}@x", "HQ", "1", capacity)
+    return Room(*place, state, Status.PASS, "because", NOW, NOW, "complete", "readable", "", "", "", None)
 
 
 def test_findings_come_worst_first_and_the_to_do_list_holds_only_what_needs_somebody() -> None:
@@ -44,7 +45,7 @@ def test_counts_say_n_of_m_and_why_not() -> None:
 
 def test_the_room_table_holds_every_room_and_its_counts_add_up() -> None:
     rooms = (room("a", capacity=4), room("b", RoomState.NO_MAILBOX))
-    facts = RoomFacts({"rooms": Look("rooms", NOW, ({}, {}), 2)}, rooms)
+    facts = RoomFacts({"rooms": Look("rooms", NOW, ({"emailAddress": "a@x"}, {"emailAddress": "b@x"}), 2)}, rooms)
     frame = tables.rooms(facts)
     assert list(frame["state"]) == ["readable", "no mailbox"]
     assert frame["capacity"].isna().tolist() == [False, True]
@@ -54,6 +55,16 @@ def test_the_room_table_holds_every_room_and_its_counts_add_up() -> None:
         "no mailbox": "1",
         "all rooms seen": "2 of 2",
     }
+
+
+def test_rooms_that_only_one_source_knows_or_that_have_no_address_are_counted_apart() -> None:
+    listed = Look("rooms", NOW, ({"emailAddress": "a@x"}, {"displayName": "no address"}), 2)
+    counts = tables.room_counts(RoomFacts({"rooms": listed}, (room("a"), room("hidden", RoomState.HIDDEN))))
+    assert list(counts["rooms"]) == ["1", "1", "2 of 2", "1 more", "1 of those seen"]
+
+
+def test_a_number_that_nobody_knows_is_nothing_and_no_error() -> None:
+    assert "capacity: nothing" in tables.html(tables.rooms(RoomFacts({}, (room("a"), room("b")))))
 
 
 def test_what_a_tenant_controls_is_escaped_in_html() -> None:

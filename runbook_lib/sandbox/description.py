@@ -6,7 +6,7 @@ from pathlib import Path
 import yaml
 from cryptography.hazmat.primitives import hashes
 
-from runbook_lib.sandbox import ids
+from runbook_lib.sandbox import ids, spaceiq
 from runbook_lib.sandbox.keys import Credentials, write_private
 from runbook_lib.sandbox.world import App, Json, World
 
@@ -33,7 +33,11 @@ def describe(world: World, url: str, pid: int | None) -> Json:
         "requests_log": str((credentials.folder / "requests.log").resolve()),
         "apps": {app.key: _app(app, credentials) for app in world.apps.values()},
         "password": credentials.people_password,
-        "tenants": [_tenant(key, scenario) for key, scenario in world.scenarios.items()],
+        "spaceiq": f"{url}/queries",
+        "tenants": [
+            _tenant(key, scenario) | {"spaceiq_token": spaceiq.token(world, key)}
+            for key, scenario in world.scenarios.items()
+        ],
     }
 
 

@@ -1,73 +1,40 @@
-"""Step 7: every room of the tenant, and whether its calendar can be read."""
+"""Step 7: every room of the tenant, from four sources, each with its state, the reason, and since when."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta
-from enum import StrEnum
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from runbook_lib.model import Json, Look, Raw, Rows, Status, Tenant, check
+from runbook_lib import exchange, spaceiq
+from runbook_lib.model import NOT_ASKED, Look, Raw, Rows, Status, Tenant, check
+from runbook_lib.steps.roomfacts import Room, RoomFacts, parse
+from runbook_lib.steps.rooms import NOT_LOOKED, RoomState
 
 if TYPE_CHECKING:
     from runbook_lib.graph import Graph
 
+__all__ = ["CALLS", "NOT_LOOKED", "Room", "RoomFacts", "RoomState", "parse", "read"]
+
 CALLS = ("rooms", "free_busy", "room_calendar")
-NOT_LOOKED = "not looked at"
+OPTIONAL = {"spaces": "SpaceIQ", "exchange": "Exchange"}
 
 
-class RoomState(StrEnum):
-    """Where a room stands on its way into SpaceIQ."""
-
-    READABLE = "readable"
-    """Graph shows the room and its free/busy; SpaceIQ's side is not looked at yet."""
-    NOT_IN_CLOUD = "not in the cloud"
-    """The mailbox is on premises, inactive or soft-deleted."""
-    NO_MAILBOX = "no mailbox"
-    """Graph lists the room, but no mailbox answers to its address."""
-    BLOCKED = "outside the limit"
-    """An access limit refuses the reader."""
-    CANNOT_TELL = "cannot tell"
-    """The free/busy was not answered and the reason could not be read."""
-
-
-@dataclass(frozen=True, slots=True)
-class Room:
-    """One room as the table shows it; a source that was not asked says so."""
-
-    room: str
-    email: str
-    building: str
-    floor: str
-    capacity: int | None
-    state: RoomState
-    reason: str
-    metadata: str
-    free_busy: str
-    mailbox: str
-    spaceiq: str = NOT_LOOKED
-    exchange: str = NOT_LOOKED
-
-
-@dataclass(frozen=True, slots=True)
-class RoomFacts:
-    """All rooms that Graph shows; rooms hidden from address lists are never among them."""
-
-    raw: Raw
-    rooms: tuple[Room, ...]
-
-
-def read(graph: Graph, tenant: Tenant) -> Raw:  # noqa: ARG001 - steps read alike
-    """Ask for the rooms, today's free/busy of each, and for those without an answer why."""
+def read(graph: Graph, tenant: Tenant, earlier: Raw) -> Raw:
+    """Ask for the rooms, the next 24 hours of each, and for those without an answer why; then the other sources."""
     rooms = graph.look("rooms")
     emails = [row["emailAddress"] for row in rooms.rows if row.get("emailAddress")]
-    begin = datetime.combine(datetime.now(UTC).date(), time(), UTC)
-    free_busy = graph.look_schedules("free_busy", emails, begin, begin + timedelta(days=1))
+    begin = datetime.now(UTC).replace(microsecond=0)
+    end = begin + timedelta(days=1)
+    free_busy = graph.look_schedules("free_busy", emails, begin, end)
     unanswered = [row["scheduleId"] for row in free_busy.rows if row.get("error")]
+    imported = tenant.exchange_answer is not None and tenant.exchange_answer.is_file()
     return {
         "rooms": rooms,
         "free_busy": _inherit(free_busy, rooms),
         "room_calendar": graph.look_each("room_calendar", unanswered),
+        **spaceiq.read(tenant, begin, end, graph.log),
+        **(exchange.read(tenant) if imported else {}),
+        **earlier,
     }
 
 
@@ -78,64 +45,94 @@ def _inherit(look: Look, source: Look) -> Look:
     return Look(look.call, look.asked_at, refusal=source.refusal, remedy=source.remedy)
 
 
-def parse(raw: Raw, tenant: Tenant) -> RoomFacts:  # noqa: ARG001 - steps parse alike
-    """Join the sources by e-mail address; a room's id is not stable (roomList and place pages)."""
-    schedules = {row["scheduleId"].lower(): row for row in raw["free_busy"].rows}
-    calendars = {row["key"].lower(): row for row in raw["room_calendar"].rows}
-    return RoomFacts(raw, tuple(_room(row, schedules, calendars) for row in raw["rooms"].rows))
-
-
-def _room(row: Json, schedules: dict[str, Json], calendars: dict[str, Json]) -> Room:
-    email = (row.get("emailAddress") or "").lower()
-    state, reason = _state(schedules.get(email), calendars.get(email))
-    missing = [name for name in ("building", "capacity") if row.get(name) in (None, "")]
-    floor = row.get("floorLabel") or row.get("floorNumber")
-    return Room(
-        room=row.get("displayName") or email,
-        email=email,
-        building=row.get("building") or "",
-        floor="" if floor is None else str(floor),
-        capacity=row.get("capacity"),
-        state=state,
-        reason=reason,
-        metadata=f"no {', no '.join(missing)}" if missing else "complete",
-        free_busy="readable" if state is RoomState.READABLE else "not readable",
-        mailbox="reachable" if state is RoomState.READABLE else str(state),
-    )
-
-
-def _state(schedule: Json | None, calendar: Json | None) -> tuple[RoomState, str]:
-    """Return the state and what was seen; the calendar's error tells more than the schedule's."""
-    if schedule is None:
-        return RoomState.CANNOT_TELL, "free/busy was not answered for this address"
-    if not schedule.get("error"):
-        return RoomState.READABLE, "free/busy read"
-    said = schedule["error"].get("message") or schedule["error"].get("responseCode") or "no reason given"
-    code = str(((calendar or {}).get("body") or {}).get("error", {}).get("code", ""))
-    match code:
-        case "MailboxNotEnabledForRESTAPI":
-            return RoomState.NOT_IN_CLOUD, "the mailbox is on premises, inactive or soft-deleted"
-        case "ErrorInvalidUser" | "ResourceNotFound" | "Request_ResourceNotFound":
-            return RoomState.NO_MAILBOX, "no mailbox answers to this address"
-        case "ErrorAccessDenied":
-            return RoomState.BLOCKED, "an access limit refuses the reader"
-    return RoomState.CANNOT_TELL, f"free/busy not readable: {said}" + (f" ({code})" if code else "")
+@check(
+    "rooms-ready",
+    "Every room is ready for SpaceIQ, and as far as that was looked at, in it",
+    looks=("rooms", "free_busy"),
+    remedy="Do what the table of rooms in step 7 says about this state, then look again.",
+    link="https://admin.exchange.microsoft.com/#/resources",
+)
+def rooms_ready(facts: RoomFacts) -> Rows:
+    """Judge each room by its state."""
+    for room in facts.rooms:
+        yield room.email, room.status, f"{room.state}: {room.reason}"
 
 
 @check(
-    "rooms-readable",
-    "Every room's free/busy can be read",
-    looks=("rooms", "free_busy"),
-    remedy="Give the room a mailbox in Exchange Online, or take it off the list of rooms for SpaceIQ.",
-    link="https://admin.exchange.microsoft.com/#/resources",
+    "sources-looked-at",
+    "Every source that the tenant file names was looked at",
+    looks=(),
+    remedy="Correct what it says, then run step 7 again.",
 )
-def rooms_readable(facts: RoomFacts) -> Rows:
-    """Judge each room by its state."""
-    for room in facts.rooms:
-        match room.state:
-            case RoomState.READABLE:
-                yield room.email, Status.PASS, room.reason
-            case RoomState.CANNOT_TELL:
-                yield room.email, Status.UNKNOWN, room.reason
-            case _:
-                yield room.email, Status.FAIL, f"{room.state}: {room.reason}"
+def sources_looked_at(facts: RoomFacts) -> Rows:
+    """Tell a source that nobody configured from one that did not answer."""
+    for name, called in OPTIONAL.items():
+        look = facts.raw.get(name, NOT_ASKED)
+        if look is NOT_ASKED:
+            yield called, Status.NOT_APPLICABLE, NOT_LOOKED
+        elif look.refusal:
+            yield called, Status.UNKNOWN, f"{look.refusal} {look.remedy}"
+        elif not look.rows:
+            yield called, Status.UNKNOWN, "it shows no room, which does not mean that it has none"
+        elif not look.complete:
+            yield called, Status.UNKNOWN, f"saw only {look.population}"
+        else:
+            words = f"{look.population} spaces" if name == "spaces" else "its answer was imported"
+            yield called, Status.PASS, f"{words}, as of {look.asked_at:%Y-%m-%d %H:%M} UTC"
+
+
+@check(
+    "spaces-have-rooms",
+    "Every meeting room of SpaceIQ has the calendar of one room",
+    looks=("rooms",),
+    remedy="Choose the room's calendar at its Meeting Room icon on SpaceIQ's floor map, or remove the icon.",
+    link="https://main.spaceiq.com",
+)
+def spaces_have_rooms(facts: RoomFacts) -> Rows:
+    """Judge SpaceIQ's side: a space without a calendar, or with the calendar of no room of this tenant."""
+    if not facts.spaces:
+        yield "spaces", Status.NOT_APPLICABLE, NOT_LOOKED
+        return
+    for space in facts.unclaimed:
+        saw = f"its calendar {space.calendar} is no room of this tenant" if space.calendar else "it has no calendar"
+        yield f"space {space.name} ({space.code or space.id})", Status.FAIL, saw
+    claimed = len(facts.spaces) - len(facts.unclaimed)
+    if claimed:
+        yield "spaces", Status.PASS, f"{claimed} of {len(facts.spaces)} belong to a room of this tenant"
+
+
+@check(
+    "booking-works",
+    "A booking of the test room goes both ways",
+    looks=(),
+    remedy="If the room declined, its booking rules say why; if SpaceIQ did not show it, call Eptura with this record.",
+    link="https://learn.microsoft.com/powershell/module/exchangepowershell/set-calendarprocessing",
+)
+def booking_works(facts: RoomFacts) -> Rows:
+    """Judge every leg of the booking test; it is opt-in, and a person may test by hand instead."""
+    legs = facts.raw.get("booking", NOT_ASKED).rows
+    if not legs:
+        yield "test room", Status.NOT_APPLICABLE, "nobody asked for this test"
+    for leg in legs:
+        after = "" if leg["seconds"] is None else f", after {leg['seconds']:.0f} seconds"
+        yield leg["leg"], Status(leg["status"]), f"{leg['saw']}{after}"
+
+
+@check(
+    "rooms-still-there",
+    "No room went since the last look",
+    looks=("rooms",),
+    remedy="Find out whether it was deleted, hidden or renamed, and take its calendar off SpaceIQ's floor map.",
+)
+def rooms_still_there(facts: RoomFacts) -> Rows:
+    """Compare with the tenant's last look, whichever run that was in; a room that came is judged by its state."""
+    before = facts.raw.get("rooms before", NOT_ASKED)
+    if not before.rows:
+        yield "rooms", Status.NOT_APPLICABLE, "this is the first look"
+        return
+    came = sum(room.first_seen > before.asked_at for room in facts.rooms)
+    for email in facts.gone:
+        yield email, Status.PENDING, f"was there on {before.asked_at:%Y-%m-%d %H:%M} UTC, and is not any more"
+    if not facts.gone:
+        saw = f"all {len(before.rows)} rooms of {before.asked_at:%Y-%m-%d %H:%M} UTC are there, {came} are new"
+        yield "rooms", Status.PASS, saw
