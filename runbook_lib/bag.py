@@ -19,6 +19,10 @@ DECLARATION = "BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n"
 INFO = "bag-info.txt"
 MANIFEST = "manifest-sha256.txt"
 TAG_MANIFEST = "tagmanifest-sha256.txt"
+SIGNATURE = f"{TAG_MANIFEST}.sig"
+STAMP = f"{TAG_MANIFEST}.tsr"
+WITNESSES = (TAG_MANIFEST, SIGNATURE, STAMP)
+"""What no manifest can list: the tag manifest, and what vouches for it."""
 
 Hashes = Mapping[str, str]
 """SHA-256 in hex by path from the bag's folder, with forward slashes; empty for what is no regular file."""
@@ -36,6 +40,9 @@ class Kind(StrEnum):
     ADDED = "added"
     OXUM = "payload-oxum mismatch"
     RECORD = "record inconsistent"
+    SIGNATURE = "signature"
+    TIME = "time stamp"
+    CHAIN = "chain of runs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +124,13 @@ def read_manifest(path: Path) -> tuple[dict[str, str], list[Fault]]:
 def info(labels: Mapping[str, str]) -> str:
     """Return bag-info.txt, one line a label: a line break inside a value would begin a label of its own choosing."""
     return "".join(f"{label}: {' '.join(value.split())}\n" for label, value in labels.items() if value)
+
+
+def read_info(folder: Path) -> dict[str, str]:
+    """Return the labels of the folder's bag-info.txt; none when there is none."""
+    path = folder / INFO
+    lines = path.read_text("utf-8", "replace").splitlines() if path.is_file() else []
+    return {label: value for label, _, value in (line.partition(": ") for line in lines)}
 
 
 def differences(sealed: Hashes, now: Hashes) -> Iterator[Fault]:

@@ -7,27 +7,56 @@ folder that has one is sealed, and one whose sealing was interrupted is not and 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
-import re
+import logging
+import os
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from runbook_lib import bag, records
-from runbook_lib.bag import INFO, MANIFEST, TAG_MANIFEST, Fault, Kind
+from runbook_lib import bag, chain, integration, leaks, records, settings, signature, timestamp
+from runbook_lib.bag import INFO, MANIFEST, SIGNATURE, STAMP, TAG_MANIFEST, WITNESSES, Fault, Kind
 from runbook_lib.errors import ArchiveError
+from runbook_lib.instructions import REHEARSAL, instructions
 from runbook_lib.records import Record
 
-REHEARSAL = "rehearsal, not audit evidence"
-"""The stamp on everything that comes from a cloud that Microsoft does not run."""
+log = logging.getLogger(__name__)
 
 
-def seal(folder: Path, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Path:
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """Who vouches for a seal: the SSH key that signs, whose signatures count, the time stamp authority and its CA."""
+
+    key: Path | None = None
+    signers: Path | None = None
+    authority: str = ""
+    authority_ca: Path | None = None
+
+
+def trust(key: Path | None = None, signers: Path | None = None) -> Trust:
+    """Return what the environment says, RUNBOOK_SIGNING_KEY and its like, unless it is said here."""
+    return Trust(
+        key or _named("RUNBOOK_SIGNING_KEY"),
+        signers or _named("RUNBOOK_ALLOWED_SIGNERS"),
+        os.environ.get("RUNBOOK_TIMESTAMP_AUTHORITY", ""),
+        _named("RUNBOOK_TIMESTAMP_CA"),
+    )
+
+
+def _named(variable: str) -> Path | None:
+    return Path(value).expanduser() if (value := os.environ.get(variable)) else None
+
+
+def seal(folder: Path, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC), by: Trust | None = None) -> Path:
     """Close the run in `folder` and return the folder; of `data/` nothing changes but the permission to write.
 
-    Raises ArchiveError when there is nothing to seal, it is sealed already, something in it is damaged, or it cannot be
-    written; the folder is then unsealed, complete, and can be sealed again.
+    Without `by`, the environment says who signs. When a time stamp authority gives no time stamp, a warning is logged.
+    Raises ArchiveError when there is nothing to seal, it is sealed already, something in it is damaged, the key
+    refuses, or it cannot be written; the folder is then unsealed, complete, and can be sealed again.
     """
+    by = by or trust()
     if not (folder / "data").is_dir():
         raise ArchiveError(
             f"{folder} is not a run's folder: it has no data folder.", "Name a folder outputs/TENANT/RUN."
@@ -35,11 +64,21 @@ def seal(folder: Path, *, clock: Callable[[], datetime] = lambda: datetime.now(U
     if records.is_sealed(folder):
         raise ArchiveError(f"{folder} is sealed already.", "A sealed run is closed; start a new run to look again.")
     try:
-        _write_tags(folder, _examined(folder), clock())
+        _write_tags(folder, _examined(folder), clock(), by)
+        _stamp(folder, by.authority)
     except OSError as error:
         raise _blocked(folder, error) from error
     _protect(folder)
     return folder
+
+
+def _stamp(folder: Path, authority: str) -> None:
+    if not authority:
+        return
+    try:
+        records.write_new(folder / STAMP, timestamp.ask(authority, (folder / TAG_MANIFEST).read_bytes()))
+    except ArchiveError as error:
+        log.warning("No time stamp. %s", error)
 
 
 def seal_hash(folder: Path) -> str:
@@ -52,20 +91,39 @@ def seal_hash(folder: Path) -> str:
         raise _blocked(folder, error) from error
 
 
-def verify(folder: Path) -> tuple[Fault, ...]:
+def verify(folder: Path, by: Trust | None = None) -> tuple[Fault, ...]:
     """Return every difference between the folder and what was sealed; nothing when all is as it was.
 
-    Raises ArchiveError when the folder or a file in it cannot be read. Whoever rewrites every hash as well is noticed
-    only by comparing `seal_hash` with the number in the change ticket.
+    Without `by`, the environment says whose signatures count. Raises ArchiveError when the folder or a file in it
+    cannot be read. Whoever rewrites every hash as well is noticed by the signature, and in an unsigned run only by
+    comparing `seal_hash` with the number in the change ticket.
     """
     if not folder.is_dir():
         raise ArchiveError(f"There is no folder {folder}.", "Name a folder outputs/TENANT/RUN.")
     if not records.is_sealed(folder):
         return (Fault(Kind.UNSEALED, TAG_MANIFEST, "The run was never sealed, or its seal was taken away."),)
     try:
-        return (*_seal_faults(folder), *_contradictions(folder))
+        faults = (*_seal_faults(folder), *_contradictions(folder))
+        return (*faults, *(one for one in _testimony(folder, by or trust()) if isinstance(one, Fault)))
     except OSError as error:
         raise _blocked(folder, error) from error
+
+
+def proofs(folder: Path, by: Trust | None = None) -> tuple[str, ...]:
+    """Return what signature, time stamp and chain of a sealed run prove, in sentences; raises as `verify` does."""
+    if not records.is_sealed(folder):
+        return ()
+    try:
+        return tuple(one for one in _testimony(folder, by or trust()) if isinstance(one, str))
+    except OSError as error:
+        raise _blocked(folder, error) from error
+
+
+def _testimony(folder: Path, by: Trust) -> Iterator[str | Fault]:
+    noted = bag.read_info(folder)
+    yield from signature.testimony(folder, noted.get("Signing-Key", ""), by.signers)
+    yield from timestamp.testimony(folder, noted.get("Time-Stamp-Authority", ""), by.authority_ca)
+    yield from chain.testimony(folder)
 
 
 def _examined(folder: Path) -> Record:
@@ -83,29 +141,46 @@ def _examined(folder: Path) -> Record:
         what = f"{folder} mixes runs: {strangers} is not of the tenant and run of {found[0].name}."
         raise ArchiveError(what, "Move the strangers to where they belong.")
     bag.check_names(bag.hashes(folder))
+    _refuse_secrets(folder, found)
     return found[0]
+
+
+def _refuse_secrets(folder: Path, found: list[Record]) -> None:
+    hosts = {host for one in found for host in one.settings.get("activation_hosts", ())}
+    leaked = leaks.leaks(folder, hosts.union(integration.facts()["activation_hosts"]))
+    if leaked:
+        listed = " ".join(f"{one.path}, line {one.line}: it looks like {one.kind}." for one in leaked)
+        remedy = "Make what leaked worthless (revoke it), delete the named files, and run their steps again."
+        raise ArchiveError(f"{folder} holds secrets and is not sealed. {listed}", remedy)
 
 
 def _owner(record: Record) -> tuple[str, str]:
     return record.tenant["tenant_id"], record.run
 
 
-def _write_tags(folder: Path, record: Record, now: datetime) -> None:
+def _write_tags(folder: Path, record: Record, now: datetime, by: Trust) -> None:
+    """Write the files beside `data/`, all made and signed before the first is written, the tag manifest last."""
     payload = bag.hashes(folder, "data")
+    key = signature.fingerprint(by.key) if by.key else ""
     tags = {
         "bagit.txt": bag.DECLARATION,
-        INFO: _info(folder, record, now),
-        "VERIFY.txt": _instructions(record, len(payload)),
+        INFO: _info(folder, record, now, key, by.authority),
+        "VERIFY.txt": instructions(record, len(payload), key, by.authority),
         MANIFEST: bag.manifest(payload),
     }
-    for name, text in tags.items():
+    others = {path: content for path, content in bag.hashes(folder).items() if path not in {*payload, *WITNESSES}}
+    listed = others | {name: hashlib.sha256(text.encode()).hexdigest() for name, text in tags.items()}
+    seal = bag.manifest(dict(sorted(listed.items()))).encode()
+    contents = {name: text.encode() for name, text in tags.items()}
+    if by.key:
+        contents[SIGNATURE] = signature.sign(by.key, seal)
+    for name in (*tags, *WITNESSES):
         (folder / name).unlink(missing_ok=True)  # left there by a sealing that was interrupted
-        records.write_new(folder / name, text.encode())
-    beside = {path: content for path, content in bag.hashes(folder).items() if path not in payload}
-    records.write_new(folder / TAG_MANIFEST, bag.manifest(beside).encode())
+    for name, content in (contents | {TAG_MANIFEST: seal}).items():
+        records.write_new(folder / name, content)
 
 
-def _info(folder: Path, record: Record, now: datetime) -> str:
+def _info(folder: Path, record: Record, now: datetime, key: str, authority: str) -> str:
     tenant, cloud = record.tenant, record.cloud
     labels = {
         "Bag-Software-Agent": f"spaceiq-calendar-runbook {record.versions['spaceiq-calendar-runbook']}",
@@ -117,6 +192,9 @@ def _info(folder: Path, record: Record, now: datetime) -> str:
         "Source-Organization": tenant["name"],
         "Tenant-Id": tenant["tenant_id"],
         "Cloud": cloud["name"],
+        "Signing-Key": key,
+        "Time-Stamp-Authority": authority,
+        **chain.labels(folder),
     }
     return bag.info(labels)
 
@@ -131,15 +209,14 @@ def _protect(folder: Path) -> None:
 def _seal_faults(folder: Path) -> Iterator[Fault]:
     now = bag.hashes(folder)
     payload = {path: content for path, content in now.items() if path.startswith("data/")}
-    beside = {path: content for path, content in now.items() if path not in payload and path != TAG_MANIFEST}
+    beside = {path: content for path, content in now.items() if path not in {*payload, *WITNESSES}}
     for name, found in ((TAG_MANIFEST, beside), (MANIFEST, payload)):
         if name in now:  # a manifest that is gone was named by the tag manifest already
             sealed, damaged = bag.read_manifest(folder / name)
             yield from damaged
             yield from bag.differences(sealed, found)
     if INFO in now:
-        noted = re.search(r"^Payload-Oxum: (.*)$", (folder / INFO).read_text("utf-8", "replace"), re.MULTILINE)
-        was, oxum = noted[1] if noted else "nothing", bag.oxum(folder)
+        was, oxum = bag.read_info(folder).get("Payload-Oxum", "nothing"), bag.oxum(folder)
         if was != oxum:
             yield Fault(Kind.OXUM, INFO, f"data holds {oxum} (bytes.files); {was} was noted.")
 
@@ -168,6 +245,8 @@ def _record_faults(path: Path) -> Iterator[str]:
     except ArchiveError as error:
         yield error.message
         return
+    for wrong in settings.validator(records.schema()).iter_errors(json.loads(path.read_bytes())):
+        yield f"{wrong.json_path[2:]} is not as record.schema.json says."
     if path.stem != record.name:
         yield f"Inside it is the record of {record.name}."
     raw = path.with_suffix(".raw.json")
@@ -181,62 +260,3 @@ def _blocked(folder: Path, error: OSError) -> ArchiveError:
         f"{error.filename or folder} cannot be read or written: {error.strerror or error}.",
         "Free space, correct the permissions, or copy the folder elsewhere; then try again.",
     )
-
-
-def _instructions(record: Record, files: int) -> str:
-    tenant, cloud = record.tenant, record.cloud
-    stamp = "" if cloud["microsoft"] else f"Cloud {cloud['name']}: {REHEARSAL}.\n"
-    whose = " ".join(f"{tenant['name']} (tenant id {tenant['tenant_id']})".split())
-    return VERIFY.format(run=f"{tenant['key']}/{record.run}", whose=whose, stamp=stamp, files=files)
-
-
-VERIFY = """\
-How to verify this folder
-=========================
-
-Run {run} of {whose}.
-{stamp}
-Nothing has to be installed. Open a terminal in this folder (the one that holds this file).
-
-1. Is it the folder that was sealed?
-   The seal is the SHA-256 of the file tagmanifest-sha256.txt. Compare it with the number in the change ticket:
-
-     Linux      sha256sum tagmanifest-sha256.txt
-     macOS      shasum -a 256 tagmanifest-sha256.txt
-     Windows    certutil -hashfile tagmanifest-sha256.txt SHA256
-
-2. Are the manifest and the files beside it unchanged?
-
-     Linux      sha256sum -c tagmanifest-sha256.txt
-     macOS      shasum -a 256 -c tagmanifest-sha256.txt
-
-3. Is every file in data unchanged, and none missing?
-
-     Linux      sha256sum -c manifest-sha256.txt
-     macOS      shasum -a 256 -c manifest-sha256.txt
-
-   Windows, steps 2 and 3 in PowerShell; it prints what differs, and nothing when all is well:
-
-     foreach ($list in 'tagmanifest-sha256.txt', 'manifest-sha256.txt') {{
-       Get-Content -Encoding UTF8 $list | ForEach-Object {{
-         $hash, $path = $_ -split '  ', 2
-         if ((Get-FileHash -Algorithm SHA256 -LiteralPath $path).Hash -ne $hash) {{ "DIFFERS  $path" }}
-       }}
-     }}
-
-4. Was nothing added?
-   The folder data holds {files} files, those below included: count them (find data -type f | wc -l).
-
-All of it at once, with more words about what differs:
-
-     runbook verify FOLDER         the program that made this folder; prints the seal as well
-     bagit.py --validate FOLDER    the Library of Congress's tool (pip install bagit); the folder is a BagIt 1.0 bag,
-                                   RFC 8493
-
-What this proves, and what it does not
---------------------------------------
-The folder is hashed, not signed. Steps 2 to 4 alone prove only that nothing was changed by accident, or by somebody who
-did not calculate the hashes again. That nothing at all was changed since the sealing is proved by step 1, and only if
-the seal was kept where whoever holds this folder could not change it: the change ticket, a mail, a printed page. Who
-made the folder is not proved by it.
-"""

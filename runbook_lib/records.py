@@ -6,17 +6,19 @@ import json
 import os
 import secrets
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from runbook_lib import audit
 from runbook_lib.errors import ArchiveError
 from runbook_lib.model import Answer, Confirmation, Finding, Json, Look, Raw, Status, worst
 
-SCHEMA = 1
-"""The version of the record's shape; raised whenever a field changes its meaning."""
+SCHEMA = 2
+"""The version of the record's shape, record.schema.json; raised whenever a field comes, goes or changes its meaning."""
 
 STEPS = {
     "00_preflight": "Preflight",
@@ -144,10 +146,35 @@ def next_look(folder: Path, step: str) -> int:
     return 1 + max((int(look) if look.isdigit() else 1 for look in looks), default=0)
 
 
+@cache
+def schema() -> Json:
+    """Return what every record's JSON must be."""
+    loaded: Json = json.loads(Path(__file__).with_name("record.schema.json").read_text(encoding="utf-8"))
+    return loaded
+
+
+def _lacking(part: Json, value: Any, place: str = "") -> Iterator[str]:
+    """Yield the path of each required key that `value` lacks; its kinds are looked at when a run is sealed."""
+    part = schema()["$defs"][part["$ref"].rpartition("/")[2]] if "$ref" in part else part
+    if isinstance(value, dict):
+        yield from (f"{place}{name}" for name in part.get("required", ()) if name not in value)
+        for name, inner in part.get("properties", {}).items():
+            if name in value:
+                yield from _lacking(inner, value[name], f"{place}{name}.")
+    elif isinstance(value, list) and "items" in part:
+        for index, one in enumerate(value):
+            yield from _lacking(part["items"], one, f"{place}{index}.")
+
+
 def read(path: Path) -> Record:
-    """Return the record in `path`; raise ArchiveError when it is no record of ours."""
+    """Return the record in `path`, of this version or an older one; raise ArchiveError when it is no record of ours."""
     try:
         row = json.loads(path.read_text(encoding="utf-8"))
+        if row["schema"] > SCHEMA:
+            what = f"{path.name} has version {row['schema']} of the record; this runbook knows {SCHEMA}."
+            raise ArchiveError(what, "Read it with the newer runbook that wrote it.")
+        if lacking := ", ".join(_lacking(schema(), row)):
+            raise KeyError(f"it lacks {lacking}")
         row["outcome"] = Status(row["outcome"])
         row["started"] = datetime.fromisoformat(row["started"])
         row["finished"] = datetime.fromisoformat(row["finished"])
@@ -170,13 +197,18 @@ def _dated(kind: type[Any], row: Json) -> Any:
 def write(folder: Path, record: Record) -> Path:
     """Write `record` into the run's folder and return its path."""
     path = folder / "data" / f"{record.name}.json"
-    write_new(path, to_json(asdict(record)))
+    evidence = f"{record.name}.raw.json" if record.raw_sha256 else ""
+    derived = {
+        "controls": audit.controls(record.findings, record.looks, evidence),
+        "people": audit.people([record.settings["change"]], [record.operator], record.confirmations),
+    }
+    write_new(path, to_json(asdict(record) | derived))
     return path
 
 
 def raw_json(raw: Raw) -> bytes:
     """Return the raw answers as they are archived."""
-    return to_json({name: asdict(look) for name, look in raw.items()})
+    return to_json({name: {one.name: getattr(look, one.name) for one in fields(look)} for name, look in raw.items()})
 
 
 def read_raw(path: Path) -> dict[str, Look]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import json
 import pkgutil
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -149,3 +150,17 @@ def _open_in(record: Record) -> Iterator[Open]:
         if asked.status is pending:
             remedy = f"Answer it in {step}.ipynb."
             yield Open(pending, step, f"To answer: {asked.label}", "", "not answered yet", remedy)
+
+
+def summary(story: Story) -> str:
+    """Return in a sentence or two what is left to do, and how much of the run has a record."""
+    left = Counter(one.status for one in open_points(story))
+    words = {
+        Status.FAIL: "not as documented",
+        Status.UNKNOWN: "could not be looked at",
+        Status.PENDING: "waiting for a person or for time",
+    }
+    parts = [f"{left[status]} {word}" for status, word in words.items() if left[status]]
+    done = f"{len(story.judged)} of {len(JUDGED)} steps have a record."
+    broke = f" {len(story.broken)} broke." if story.broken else ""
+    return f"{', '.join(parts).capitalize() or 'Nothing is left to do'}. {done}{broke}"

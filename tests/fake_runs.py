@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -58,6 +57,13 @@ def request(number: int, status: int = 200) -> Json:
     }
 
 
+def notebook(shown: str) -> Json:
+    """Return a notebook whose only output says where the record is."""
+    output = {"output_type": "stream", "name": "stdout", "text": shown}
+    cell = {"cell_type": "code", "id": "c", "metadata": {}, "execution_count": 1, "source": "", "outputs": [output]}
+    return {"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+
+
 def add(
     folder: Path,
     step: str,
@@ -79,7 +85,9 @@ def add(
     raw = raw or {}
     if raw:
         records.write_new(data / f"{stem}.raw.json", records.raw_json(raw))
-    records.write_new(data / f"{stem}.ipynb", json.dumps({"cells": [], "metadata": {}, "nbformat": 4}).encode())
+    records.write_new(
+        data / f"{stem}.ipynb", records.to_json(notebook(f"{folder.parent.name}/{folder.name}/data/{stem}.json"))
+    )
     started = NOW + timedelta(minutes=minutes)
     record = Record(
         schema=records.SCHEMA,

@@ -13,6 +13,7 @@ from runbook_lib import records
 from runbook_lib.errors import ArchiveError
 from runbook_lib.model import Answer, Confirmation, Finding, Look, Status
 from runbook_lib.records import Record
+from tests.fake_runs import LIMIT, MICROSOFT, TENANT
 
 NOW = datetime(2026, 11, 22, 21, 0, tzinfo=UTC)
 
@@ -24,27 +25,27 @@ def folder(tmp_path: Path) -> Path:
 
 def record(step: str = "06_access", look: int = 1, outcome: Status = Status.PASS) -> Record:
     return Record(
-        schema=1,
+        schema=records.SCHEMA,
         step=step,
         look=look,
         run="r",
-        tenant={"key": "contoso"},
-        cloud={"name": "global"},
+        tenant=TENANT,
+        cloud=MICROSOFT,
         outcome=outcome,
         started=NOW,
         finished=NOW,
-        operator={"user": "dana"},
+        operator={"user": "dana", "attended": True, "signed_in": None},
         findings=(Finding("c", "subject", Status.FAIL, "saw", "remedy"),),
         confirmations=(Confirmation("k", "words", True, "Dana", NOW, "form"), Confirmation("open", "words")),
         answers=(Answer("a", "label", "value", at=NOW),),
-        looks=({"name": "rooms"},),
+        looks=({"name": "rooms", "call": "rooms", "rows": 0, "total": 0, "complete": True, "refusal": ""},),
         requests=(),
         tables=("tables/x.csv",),
         raw_sha256="",
-        settings={},
+        settings={"change": {"ticket": "", "approved_by": ""}, "access_limit": LIMIT},
         override="",
-        versions={},
-        how_to={},
+        versions={"python": "3.11.9", "spaceiq-calendar-runbook": "0.1.0"},
+        how_to={"title": "The how-to", "url": "https://knowledge.eptura.com/how-to", "read": "2026-11-22"},
     )
 
 

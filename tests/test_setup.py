@@ -385,6 +385,7 @@ RUN_NOT_IMPORTED = {
     "ipykernel",  # what notebooks run in; the two-cell prompt needs 7.4
     "jupyterlab",  # what people work in
     "nbclient",  # what papermill runs notebooks with: its behaviour is ours
+    "openpyxl",  # what pandas writes Excel workbooks with
     "nbformat",  # what notebooks are read and written with, likewise
 }
 
