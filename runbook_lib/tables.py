@@ -206,6 +206,13 @@ def rooms(facts: RoomFacts) -> Table:
     return frame.rename(columns=lambda name: name.replace("_", " "))
 
 
+def find(frame: Table, words: str) -> Table:
+    """Return the lines of `frame` in which every one of `words` occurs, in any column and any case."""
+    lines = frame.astype(str).agg(" ".join, axis=1).str.lower() if len(frame) else frame.index.astype(str)
+    hits = [all(word in line for word in words.lower().split()) for line in lines]
+    return frame[hits]
+
+
 def room_counts(facts: RoomFacts) -> Table:
     """Return how many rooms are in each state; the last rows say of how many each source knows.
 

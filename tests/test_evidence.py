@@ -92,7 +92,14 @@ def test_the_seal_is_the_number_that_the_instructions_tell_everyone_to_compare(s
     printed = subprocess.run(["sha256sum", "tagmanifest-sha256.txt"], cwd=sealed, capture_output=True, text=True)
     assert printed.stdout.split()[0] == evidence.seal_hash(sealed)
     words = (sealed / "VERIFY.txt").read_text()
-    for part in ("sha256sum -c manifest-sha256.txt", "certutil", "Get-FileHash", "runbook verify", "NOT SIGNED", "NO TIME STAMP"):
+    for part in (
+        "sha256sum -c manifest-sha256.txt",
+        "certutil",
+        "Get-FileHash",
+        "runbook verify",
+        "NOT SIGNED",
+        "NO TIME STAMP",
+    ):
         assert part in words
     assert f"holds {len(payload(sealed))} files" in words
 

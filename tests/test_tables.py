@@ -98,3 +98,16 @@ def test_a_table_is_never_overwritten_and_a_damaged_one_is_named(tmp_path: Path)
         tables.write_csv(tmp_path, "07_sync", frame)
     with pytest.raises(ArchiveError, match="not a readable table"):
         tables.read_csv(tmp_path / "absent.csv")
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [("", ["Adams", "Baker"]), ("ADAMS", ["Adams"]), ("bak pass", ["Baker"]), ("adams baker", []), ("nobody", [])],
+)
+def test_a_table_can_be_searched_by_words_in_any_column(words: str, found: list[str]) -> None:
+    frame = tables.table("rooms", [{"room": "Adams", "s": "✗ fail"}, {"room": "Baker", "s": "✓ pass"}], ["room", "s"])
+    assert list(tables.find(frame, words)["room"]) == found
+
+
+def test_an_empty_table_can_be_searched_too() -> None:
+    assert len(tables.find(tables.table("rooms", [], ["room"]), "x")) == 0
