@@ -208,9 +208,8 @@ def rooms(facts: RoomFacts) -> Table:
 
 def find(frame: Table, words: str) -> Table:
     """Return the lines of `frame` in which every one of `words` occurs, in any column and any case."""
-    lines = frame.astype(str).agg(" ".join, axis=1).str.lower() if len(frame) else frame.index.astype(str)
-    hits = [all(word in line for word in words.lower().split()) for line in lines]
-    return frame[hits]
+    lines = (" ".join(map(str, row)).lower() for row in frame.itertuples(index=False))
+    return frame[[all(word in line for word in words.lower().split()) for line in lines]]
 
 
 def room_counts(facts: RoomFacts) -> Table:

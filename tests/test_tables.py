@@ -105,7 +105,8 @@ def test_a_table_is_never_overwritten_and_a_damaged_one_is_named(tmp_path: Path)
     [("", ["Adams", "Baker"]), ("ADAMS", ["Adams"]), ("bak pass", ["Baker"]), ("adams baker", []), ("nobody", [])],
 )
 def test_a_table_can_be_searched_by_words_in_any_column(words: str, found: list[str]) -> None:
-    frame = tables.table("rooms", [{"room": "Adams", "s": "✗ fail"}, {"room": "Baker", "s": "✓ pass"}], ["room", "s"])
+    rows = [{"room": "Adams", "s": "✗ fail", "seats": None}, {"room": "Baker", "s": "✓ pass", "seats": 4}]
+    frame = tables.table("rooms", rows, ["room", "s", "seats", "never"])
     assert list(tables.find(frame, words)["room"]) == found
 
 
