@@ -17,6 +17,7 @@ from runbook_lib.errors import ArchiveError
 from runbook_lib.model import CHECKS, Finding, Raw, Status
 from runbook_lib.steps import grants
 from runbook_lib.steps.grants import Line
+from runbook_lib.steps.matching import Space
 from runbook_lib.steps.preflight import App
 from runbook_lib.steps.reach import Reach
 from runbook_lib.steps.revoke import Removal
@@ -162,6 +163,15 @@ def apps(found: Iterable[App]) -> Table:
     ]
     columns = ["application", "application id", "documented as", "enabled", "owner tenant", "verified publisher"]
     return table("apps", rows, [*columns, "assignment required", "users' own consents"])
+
+
+def spaces(found: Iterable[Space]) -> Table:
+    """Return SpaceIQ's meeting rooms with their calendars, to enter the pairs again should they be lost."""
+    rows = [
+        {"space": o.name, "code": o.code, "building": o.building, "calendar": o.calendar, "email": o.email}
+        for o in found
+    ]
+    return table("spaces", rows, ["space", "code", "building", "calendar", "email"])
 
 
 def changes(before: Raw, after: Raw) -> Table:

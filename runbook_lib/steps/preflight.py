@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from runbook_lib import integration
-from runbook_lib.model import Facts, Raw, Rows, Status, Tenant, check
-from runbook_lib.steps import connect, credentials, ews, grants, limit
+from runbook_lib import integration, spaceiq
+from runbook_lib.model import NOT_ASKED, Facts, Raw, Rows, Status, Tenant, check
+from runbook_lib.steps import connect, credentials, ews, grants, limit, matching
+from runbook_lib.steps.matching import Space
 
 if TYPE_CHECKING:
     from runbook_lib.graph import Graph
@@ -46,6 +48,8 @@ class Before:
     premium: tuple[str, ...]
     consent_policies: tuple[str, ...]
     rooms: int
+    spaces: tuple[Space, ...]
+    """SpaceIQ's meeting rooms with their calendars: nobody documents whether the deletion of step 1 keeps them."""
 
 
 def read(graph: Graph, tenant: Tenant) -> Raw:
@@ -53,6 +57,8 @@ def read(graph: Graph, tenant: Tenant) -> Raw:
     parts = [one.read(graph, tenant) for one in (connect, credentials, grants, limit)]
     raw = {name: look for part in parts for name, look in part.items()}
     raw |= {name: graph.look(name) for name in ("cronofy_apps", "licences", "consent_policy")}
+    now = datetime.now(UTC)
+    raw |= spaceiq.read(tenant, now, now + timedelta(days=1), graph.log)
     others = [row["id"] for row in raw["cronofy_apps"].rows]
     return raw | {f"delegated_grants {one}": graph.look("delegated_grants", id=one) for one in others}
 
@@ -67,6 +73,7 @@ def parse(raw: Raw, tenant: Tenant) -> tuple[Facts, ...]:
         tuple(sorted({plan["servicePlanName"] for plan in plans if plan["servicePlanName"] in PREMIUM_PLANS})),
         tuple((policy.get("defaultUserRolePermissions") or {}).get("permissionGrantPoliciesAssigned") or ()),
         len(raw["rooms"].rows),
+        matching.spaces(raw.get("spaces", NOT_ASKED)),
     )
     others = (one.parse(raw, tenant) for one in (connect, credentials, limit, ews))
     return (*others, before)
@@ -176,6 +183,25 @@ def log_retention_known(facts: Before) -> Rows:
     else:
         saw = f"Entra ID Free: {days['free']} days, and no sign-in logs; finish steps 5 and 6 within that time"
     yield "audit log", Status.PASS, saw
+
+
+@check(
+    "pairs-noted",
+    "SpaceIQ's pairs of space and calendar are noted before the deletion",
+    looks=(),
+    remedy="Correct what it says; or note the pairs by hand, with screenshots of the floor map.",
+    link="https://knowledge.eptura.com/SpaceIQ/Admins/Floor_Map/001Manage_Floor_Map_Spaces/001Floor_Map_Spaces_Overview",
+)
+def pairs_noted(facts: Before) -> Rows:
+    """Count the pairs, if SpaceIQ could be looked at."""
+    look = facts.raw.get("spaces", NOT_ASKED)
+    if look is NOT_ASKED:
+        yield "SpaceIQ", Status.NOT_APPLICABLE, "not looked at: the tenant file names no source; note the pairs by hand"
+    elif look.refusal or not look.complete:
+        yield "SpaceIQ", Status.UNKNOWN, look.refusal or f"saw only {look.population} spaces"
+    else:
+        paired = sum(bool(one.email or one.calendar) for one in facts.spaces)
+        yield "SpaceIQ", Status.PASS, f"{paired} of {look.population.split()[-1]} spaces have a calendar"
 
 
 @check(

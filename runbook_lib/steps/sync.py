@@ -86,7 +86,7 @@ def sources_looked_at(facts: RoomFacts) -> Rows:
     "Every meeting room of SpaceIQ has the calendar of one room",
     looks=("rooms",),
     remedy="Choose the room's calendar at its Meeting Room icon on SpaceIQ's floor map, or remove the icon.",
-    link="https://main.spaceiq.com",
+    link="https://knowledge.eptura.com/SpaceIQ/Admins/Floor_Map/001Manage_Floor_Map_Spaces/001Floor_Map_Spaces_Overview",
 )
 def spaces_have_rooms(facts: RoomFacts) -> Rows:
     """Judge SpaceIQ's side: a space without a calendar, or with the calendar of no room of this tenant."""

@@ -124,4 +124,28 @@ def test_no_visible_room_is_not_no_room(rooms: list[Json], status: Status) -> No
 
 def test_what_could_not_be_read_is_unknown() -> None:
     statuses = found(cronofy_apps=refused("a"), licences=refused("a"), consent_policy=refused("a"), rooms=refused("a"))
-    assert {status for status, _ in statuses.values()} == {Status.UNKNOWN}
+    assert {status for (check, _), (status, _) in statuses.items() if check != "pairs-noted"} == {Status.UNKNOWN}
+
+
+SPACES = (
+    {"id": "1", "name": "Adams", "email": "adams@contoso.example"},
+    {"id": "2", "name": "Baker", "calendar": "Baker"},
+    {"id": "3", "name": "Annex"},
+)
+
+
+@pytest.mark.parametrize(
+    ("spaces", "status", "says"),
+    [
+        ({"spaces": look("spaces", *SPACES)}, Status.PASS, "2 of 3 spaces have a calendar"),
+        ({"spaces": refused("spaces")}, Status.UNKNOWN, "was refused"),
+        ({"spaces": look("spaces", *SPACES, total=9, complete=False)}, Status.UNKNOWN, "3 of 9"),
+        ({}, Status.NOT_APPLICABLE, "note the pairs by hand"),
+    ],
+)
+def test_the_pairs_of_space_and_calendar_are_noted_or_asked_for(
+    spaces: dict[str, Look], status: Status, says: str
+) -> None:
+    seen = found(**spaces)["pairs-noted", "SpaceIQ"]
+    assert seen[0] is status
+    assert says in seen[1]
