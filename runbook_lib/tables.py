@@ -35,7 +35,7 @@ UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 
 WIDE = 9
 """From so many columns on, those that say the same in every line are said once, above the table."""
-ALWAYS = {"permission", "required", "granted", "status"}
+ALWAYS = {"permission", "required", "granted", "status", "started", "took"}
 """Columns that a person compares line by line."""
 LONGEST = 500
 """Rows that a notebook shows; the CSV file has all of them."""

@@ -14,7 +14,7 @@ import typer
 import yaml
 
 from runbook_lib import batch, cli, integration, steps
-from runbook_lib.model import CHECKS, Status
+from runbook_lib.model import CHECKS, Check, Status
 from runbook_lib.records import STEPS
 from runbook_lib.sandbox import graph as sandbox_graph
 from runbook_lib.sandbox import world as scenarios
@@ -116,3 +116,10 @@ def test_a_table_in_the_documentation_equals_the_code(
         path.write_text(text[: found.start()] + found[1] + table + found[2] + text[found.end() :], encoding="utf-8")
     else:
         assert text[found.start() : found.end()] == found[1] + table + found[2]
+
+
+@pytest.mark.parametrize("one", CHECKS.values(), ids=list(CHECKS))
+def test_a_check_has_words_for_title_and_remedy_and_links_to_the_web(one: Check) -> None:
+    assert one.title
+    assert one.remedy.endswith(".")
+    assert one.link.startswith("https://") or not one.link

@@ -68,9 +68,10 @@ def test_a_number_that_nobody_knows_is_nothing_and_no_error() -> None:
 
 
 def test_what_a_tenant_controls_is_escaped_in_html() -> None:
-    html = tables.rooms(RoomFacts({}, (room("<script>alert(1)</script>"),)))._repr_html_()
-    assert "<script>" not in html
-    assert "&lt;script&gt;" in html
+    frame = tables.rooms(RoomFacts({}, (room("<script>alert(1)</script>"),)))
+    for html in (frame.to_html(), tables.html(frame)):
+        assert "<script>" not in html
+        assert "&lt;script&gt;" in html.replace("<wbr>", "")
 
 
 @pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\rx", '=HYPERLINK("https://evil")'])
@@ -105,7 +106,10 @@ def test_a_table_is_never_overwritten_and_a_damaged_one_is_named(tmp_path: Path)
     [("", ["Adams", "Baker"]), ("ADAMS", ["Adams"]), ("bak pass", ["Baker"]), ("adams baker", []), ("nobody", [])],
 )
 def test_a_table_can_be_searched_by_words_in_any_column(words: str, found: list[str]) -> None:
-    rows = [{"room": "Adams", "s": "✗ fail", "seats": None}, {"room": "Baker", "s": "✓ pass", "seats": 4}]
+    rows: list[dict[str, object]] = [
+        {"room": "Adams", "s": "✗ fail", "seats": None},
+        {"room": "Baker", "s": "✓ pass", "seats": 4},
+    ]
     frame = tables.table("rooms", rows, ["room", "s", "seats", "never"])
     assert list(tables.find(frame, words)["room"]) == found
 
