@@ -5,6 +5,7 @@ https://learn.microsoft.com/entra/identity-platform/certificate-credentials
 
 import base64
 import binascii
+import contextlib
 import hmac
 from datetime import UTC, datetime
 from typing import Literal, cast
@@ -151,10 +152,8 @@ def _registered(header: Json, app: App) -> x509.Certificate:
 def _decoded(text: str) -> bytes:
     """A thumbprint from base64url with or without padding, or from hexadecimal (a kid)."""
     if len(text) == 40:
-        try:
+        with contextlib.suppress(ValueError):  # forty letters that are no hexadecimal are base64url like any others
             return bytes.fromhex(text)
-        except ValueError:
-            pass
     try:
         return base64.urlsafe_b64decode(text.rstrip("=") + "=" * (-len(text.rstrip("=")) % 4))
     except (binascii.Error, ValueError):
