@@ -118,8 +118,12 @@ def _logs() -> Path:
 def _log(plan: Plan, on_event: Callable[[Json], None]) -> Iterator[Callable[[Json], None]]:
     """Give what logs an event, then hands it on; a resumed batch goes on in its own log."""
     path = _logs() / f"{plan.name}.jsonl"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8") as file:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        opened = path.open("a", encoding="utf-8")
+    except OSError as error:
+        raise records.unwritable(path, error) from error
+    with opened as file:
 
         def tell(event: Json) -> None:
             file.write(json.dumps({"at": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}", **event}) + "\n")

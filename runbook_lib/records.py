@@ -87,7 +87,7 @@ def new_run(tenant_folder: Path, now: datetime) -> Path:
     try:
         (folder / "data").mkdir(parents=True)
     except OSError as error:
-        raise _unwritable(folder, error) from error
+        raise unwritable(folder, error) from error
     return folder
 
 
@@ -256,7 +256,7 @@ def write_new(path: Path, content: bytes) -> None:
         remedy = "Someone else is working in this run; agree who goes on, then run the step again."
         raise ArchiveError(f"{path.name} exists already and is never overwritten.", remedy) from error
     except OSError as error:
-        raise _unwritable(path, error) from error
+        raise unwritable(path, error) from error
 
 
 def _place(temporary: Path, path: Path) -> None:
@@ -269,7 +269,8 @@ def _place(temporary: Path, path: Path) -> None:
             file.write(temporary.read_bytes())
 
 
-def _unwritable(path: Path, error: OSError) -> ArchiveError:
+def unwritable(path: Path, error: OSError) -> ArchiveError:
+    """Return in words that `path` cannot be written, and why."""
     why = error.strerror or str(error)
     return ArchiveError(
         f"{path} cannot be written: {why}.",

@@ -73,7 +73,11 @@ def only_one(folder: Path) -> Iterator[None]:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with (folder / ".lock").open("ab") as file:
+        opened = (folder / ".lock").open("ab")
+    except OSError as error:
+        raise records.unwritable(folder, error) from error
+    try:
+        with opened as file:
             _lock(file.fileno())
             yield
     except BlockingIOError as error:

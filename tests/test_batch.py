@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from runbook_lib import batch, records, settings, tenantrun
+from runbook_lib import batch, overnight, records, settings, tenantrun
 from runbook_lib.batch import TenantResult
-from runbook_lib.errors import RunbookError, UsageError
+from runbook_lib.errors import ArchiveError, RunbookError, UsageError
 from runbook_lib.model import Json, Status
 from runbook_lib.sandbox import server
 from tests import nightly
@@ -177,3 +177,11 @@ def test_of_fifty_tenants_none_has_a_word_of_another(tmp_path: Path, monkeypatch
             )
             seen |= {canaries[word] for word in found if word in canaries}
         assert seen == {key}
+
+
+def test_an_outputs_folder_that_cannot_be_written_is_told_in_words(homes: Path) -> None:
+    (homes / "outputs").write_text("a file is in the way")
+    plan = overnight.plan(["nobody"], ["00_preflight"], [])
+    with pytest.raises(ArchiveError, match="cannot be written") as raised:
+        overnight.run(plan, jobs=1, on_event=lambda _: None)
+    assert "RUNBOOK_OUTPUTS" in raised.value.remedy
