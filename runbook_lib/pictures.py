@@ -17,7 +17,8 @@ from runbook_lib.model import Status
 WIDTH, ROW, LEFT, BAR = 1080, 26, 300, 620
 """Sizes in the picture's own units: whole width, height of a row, width of the labels, length of the longest bar."""
 
-COLOURS = ("#3a7d5d", "#b3261e", "#a86a00", "#2b6cb0", "#6b4fa0", "#5f6b76", "#8c5a3c")
+COLOURS = ("#3a7d5d", "#2b6cb0", "#a86a00", "#6b4fa0", "#5f6b76", "#8c5a3c", "#b3261e")
+"""Of series by their number: the good first, red last, since a series is no verdict."""
 MARKS = (
     "",
     "M0 8L8 0",
@@ -29,9 +30,14 @@ MARKS = (
 )
 """What a series' pattern draws on its colour in a tile of 8 by 8; as many as COLOURS, repeated beside others."""
 
-COLOUR_OF = dict(
-    zip((Status.PASS, Status.FAIL, Status.UNKNOWN, Status.PENDING, Status.ACCEPTED), COLOURS, strict=False)
-)
+GREEN, BLUE, AMBER, PURPLE, GREY, _, RED = COLOURS
+COLOUR_OF = {
+    Status.PASS: GREEN,
+    Status.FAIL: RED,
+    Status.UNKNOWN: AMBER,
+    Status.PENDING: BLUE,
+    Status.ACCEPTED: PURPLE,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +140,7 @@ def _span(span: Span, x: float, width: float, y: int) -> str:
     after = x + width + 8
     words = f"{span.status.symbol} {span.status}, {duration(span.end - span.start)}"
     at, anchor = (after, "start") if after + len(words) * 7 < WIDTH else (x - 8, "end")
-    fill = f"fill:var(--{span.status.name.lower()},{COLOUR_OF.get(span.status, COLOURS[5])})"
+    fill = f"fill:var(--{span.status.name.lower()},{COLOUR_OF.get(span.status, GREY)})"
     return (
         f"{_text(LEFT - 10, y + 13, span.label, anchor='end')}"
         f'<rect x="{x:.1f}" y="{y}" width="{width:.1f}" height="16" rx="2" style="{fill}"/>'

@@ -65,6 +65,9 @@ def test_rooms_that_only_one_source_knows_or_that_have_no_address_are_counted_ap
 
 def test_a_number_that_nobody_knows_is_nothing_and_no_error() -> None:
     assert "capacity: nothing" in tables.html(tables.rooms(RoomFacts({}, (room("a"), room("b")))))
+    some = tables.html(tables.rooms(RoomFacts({}, (room("a", capacity=8), room("b")))))
+    assert ">8<" in some
+    assert "NA" not in some
 
 
 def test_what_a_tenant_controls_is_escaped_in_html() -> None:
