@@ -74,6 +74,8 @@ def _tell(description: Json) -> None:
     screen.print(
         f"Tenant files name it as {STATE.name}/cloud.yaml; in another terminal: runbook run contoso", markup=False
     )
+    screen.print(f"The change to rehearse in a browser: {description['rehearsal']}", markup=False)
+    screen.print("(its certificate is this sandbox's own; let the browser go on to localhost)", markup=False)
     screen.print("Addresses, tenants and credentials: runbook sandbox --describe", markup=False)
 
 
@@ -82,13 +84,13 @@ def demo(jobs: Jobs = None, as_json: AsJson = False) -> None:
 
     The exit code is 0 when each tenant came out as its scenario foretells, else 1.
     """
-    from runbook_lib import batch, processes
+    from runbook_lib import batch
     from runbook_lib import demo as rehearsal
     from runbook_lib.sandbox.lock import StateInUseError
 
     try:
         with progress(len(rehearsal.tenants()), len(batch.TENANT_STEPS)) as show:
-            done = rehearsal.run(STATE, jobs=jobs or processes.default_jobs(), on_event=show)
+            done = rehearsal.run(STATE, jobs=jobs, on_event=show)
     except StateInUseError as error:
         raise RunbookError(str(error), "Stop that sandbox, or use it: runbook run contoso") from error
     print_results(list(done.results), as_json)

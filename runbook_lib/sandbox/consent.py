@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from runbook_lib.sandbox import audit_records, ids
 from runbook_lib.sandbox.audit_records import Actor
@@ -26,6 +26,13 @@ class _Consent:
     def log(self, record: Json) -> None:
         """Put a record before the others: the log is newest first."""
         self.tenant.directory_audits.insert(0, record)
+
+    def keep(self, rows: dict[str, Json], row: Json) -> None:
+        """Add a new object, which reads see once it has replicated (mode `replication_seconds`)."""
+        seconds = self.tenant.modes.get("replication_seconds", 0)
+        if seconds:
+            row["_visible_at"] = (self.actor.when + timedelta(seconds=seconds)).isoformat()
+        rows[row["id"]] = row
 
 
 def record_consent(
@@ -75,7 +82,7 @@ def _service_principal(consent: _Consent, app: App) -> Json:
         signInAudience="AzureADMultipleOrgs" if app.multi_tenant else "AzureADMyOrg",
         tags=["WindowsAzureActiveDirectoryIntegratedApp"],
     )
-    consent.tenant.service_principals[made["id"]] = made
+    consent.keep(consent.tenant.service_principals, made)
     consent.log(audit_records.service_principal_added(consent.actor, made, app))
     return made
 
@@ -88,7 +95,7 @@ def _grant_roles(consent: _Consent, client: Json, resource: Json, roles: Iterabl
         identity = ids.app_role_assignment_id(client["id"], resource["id"], role["id"])
         if identity in consent.tenant.app_role_assignments:
             continue
-        consent.tenant.app_role_assignments[identity] = shape(
+        assignment = shape(
             "appRoleAssignment",
             id=identity,
             appRoleId=role["id"],
@@ -98,6 +105,7 @@ def _grant_roles(consent: _Consent, client: Json, resource: Json, roles: Iterabl
             resourceDisplayName=resource["displayName"],
             resourceId=resource["id"],
         )
+        consent.keep(consent.tenant.app_role_assignments, assignment)
         consent.log(audit_records.app_role_assigned(consent.actor, client, resource, role))
 
 
@@ -121,8 +129,11 @@ def _grant_scopes(
         resourceId=resource["id"],
         scope=" ".join(merged),
     )
-    grants[identity] = grant
-    consent.before += [old] if old else []
+    if old is None:
+        consent.keep(grants, grant)
+    else:
+        grants[identity] = grant
+        consent.before.append(old)
     consent.after.append(grant)
     before = old["scope"] if old else None
     consent.log(audit_records.scopes_granted(consent.actor, client, resource, grant, before))

@@ -34,6 +34,7 @@ def describe(world: World, url: str, pid: int | None) -> Json:
         "apps": {app.key: _app(app, credentials) for app in world.apps.values()},
         "password": credentials.people_password,
         "spaceiq": f"{url}/queries",
+        "rehearsal": f"{url}/rehearsal",
         "tenants": [
             _tenant(key, scenario) | {"spaceiq_token": spaceiq.token(world, key)}
             for key, scenario in world.scenarios.items()

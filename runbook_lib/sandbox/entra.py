@@ -80,7 +80,9 @@ def chosen(ask: Ask) -> Response:
     pending = ask.world.sign_ins.pending.get(ask.form.get("ctx", ""))
     if pending is None:
         return _lost(ask)
-    pending.account = "" if "again" in ask.form else ask.form.get("account", pending.account).strip().lower()
+    again = {"prompt": "select_account"} if "again" in ask.form else {}  # else the browser's session would answer
+    pending.account = "" if again else ask.form.get("account", pending.account).strip().lower()
+    pending.parameters = pending.parameters | again
     pending.answer = "cancel" if "cancel" in ask.form else ""
     return _resume(ask, pending)
 

@@ -40,8 +40,8 @@ class Visit:
 
     @property
     def auto(self) -> bool:
-        """Whether nobody is there to click, so that the sandbox answers itself."""
-        return self.ask.world.approval.auto
+        """Whether nobody is there to click, so that the sandbox answers itself; on a walk somebody is."""
+        return self.ask.world.approval.auto and not self.ask.walking
 
     def keep(self) -> str:
         """Remember the visit for the next page."""
@@ -66,6 +66,8 @@ def who(visit: Visit, tenant: TenantState | None) -> tuple[TenantState, Json]:
         visit.pending.account = ""
         page = entra_pages.pick_account(visit.ask, visit.app, visit.keep(), tenant, "", error=str(error))
         raise Page(page) from None
+    if not visit.auto:
+        visit.pending.account = name
     return found, user
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, urlencode, urlsplit
 from uuid import UUID, uuid4
 
 from starlette.requests import Request
@@ -60,6 +60,11 @@ class Ask:
     def parameters(self) -> dict[str, str]:
         """Query and form together."""
         return self.query | self.form
+
+    @property
+    def walking(self) -> bool:
+        """Whether one of this cloud's own pages sent a person here, who then sees pages and comes back to it."""
+        return self.parameters.get("state") in self.world.activations.walks
 
     @property
     def correlation_id(self) -> str:
@@ -167,7 +172,12 @@ def html(ask: Ask, page: str, status: int = 200, script_nonce: str = "") -> Resp
 
 
 def redirect(ask: Ask, uri: str, parameters: Mapping[str, str], *, fragment: bool = False) -> Response:
-    """Send the browser back to the app with parameters in the query or the fragment."""
+    """Send the browser back to the app with parameters in the query or the fragment.
+
+    An app that this cloud plays itself is found at the app's path on this host.
+    """
+    if ask.walking:
+        uri = ask.base + urlsplit(uri).path
     joiner = "" if not parameters else "#" if fragment else "&" if "?" in uri else "?"
     headers = common_headers(ask) | {"Cache-Control": "no-store, no-cache"}
     return RedirectResponse(f"{uri}{joiner}{urlencode(parameters)}", 302, headers)

@@ -23,21 +23,26 @@ def _templates() -> Environment:
     return Environment(loader=FileSystemLoader(folder), autoescape=True, undefined=StrictUndefined)
 
 
-def _page(ask: Ask, name: str, title: str, *, status: int = 200, error: str = "", **values: Any) -> Response:
+def page(ask: Ask, name: str, title: str, *, status: int = 200, error: str = "", **values: Any) -> Response:
+    """A page from its template in pages/; the values are escaped there."""
     text = _templates().get_template(name).render(title=title, error=error, **values)
     return entra_http.html(ask, text, status)
 
 
 def pick_account(ask: Ask, app: App, ctx: str, tenant: TenantState | None, hint: str, error: str = "") -> Response:
-    """The accounts of a tenant, or of all scenarios' tenants, and a box for any other."""
+    """The accounts of a tenant, or of all scenarios' tenants, and a box for any other.
+
+    A person in a browser that knows nobody has only the box.
+    """
     world = ask.world
-    keys = [tenant.key] if tenant else [key for key in world.scenarios if not key.startswith("gen-")]
+    everybody = [] if ask.walking else [key for key in world.scenarios if not key.startswith("gen-")]
+    keys = [tenant.key] if tenant else everybody
     tenants = [found for key in keys if (found := world.tenant(key))]
     groups = [(one.name, [_account(one, user) for user in people(one)]) for one in tenants]
-    return _page(
+    return page(
         ask,
         "pick.html",
-        "Pick an account",
+        "Pick an account" if keys else "Sign in",
         error=error,
         app_name=app.name,
         ctx=ctx,
@@ -72,7 +77,7 @@ def consent(
     for_all: bool = False,
 ) -> Response:
     """The permissions requested page; `offer_all` lets an admin consent for everybody, `for_all` says that he does."""
-    return _page(
+    return page(
         ask,
         "consent.html",
         "Permissions requested",
@@ -90,7 +95,7 @@ def consent(
 
 def approval_needed(ask: Ask, app: App, ctx: str, user: Json, code: int) -> Response:
     """The page for a person who may not grant what the app wants."""
-    return _page(
+    return page(
         ask,
         "approval.html",
         "Need admin approval",
@@ -104,12 +109,12 @@ def approval_needed(ask: Ask, app: App, ctx: str, user: Json, code: int) -> Resp
 
 def enter_code(ask: Ask, code: str = "", error: str = "") -> Response:
     """The page that asks for the code an app shows."""
-    return _page(ask, "device.html", "Enter code to allow access", code=code, error=error)
+    return page(ask, "device.html", "Enter code to allow access", code=code, error=error)
 
 
 def message(ask: Ask, title: str, text: str, status: int = 200) -> Response:
     """A page with one thing to say."""
-    return _page(ask, "message.html", title, text=text, details=[], status=status)
+    return page(ask, "message.html", title, text=text, details=[], status=status)
 
 
 def trouble(ask: Ask, error: EntraError) -> Response:
@@ -120,7 +125,7 @@ def trouble(ask: Ask, error: EntraError) -> Response:
         ("Timestamp", entra_http.entra_time(ask.world.now())),
     ]
     title = "Sorry, but we're having trouble signing you in."
-    return _page(ask, "message.html", title, text=str(error), details=details, status=400)
+    return page(ask, "message.html", title, text=str(error), details=details, status=400)
 
 
 def form_post(ask: Ask, uri: str, fields: dict[str, str]) -> Response:

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from runbook_lib.sandbox import ids
+from runbook_lib.sandbox import connection, ids
 from runbook_lib.sandbox.state import Json, Mailbox, TenantState
 from runbook_lib.sandbox.times import span
 
@@ -13,7 +13,9 @@ def add_spaces(tenant: TenantState, plan: Json, now: datetime) -> None:
 
     An exception says `space: none`, `calendar: none`, `calendar: <number>` for another room's, `name`, `building`, or
     `ready: 2h`: the calendar shows only that much later. `strangers` are spaces whose calendar is no room's.
+    `old` says by what the old integration is connected; without it, the grants say how far the connection came.
     """
+    connection.begin(tenant, plan.get("old", ""))
     rooms = [box for box in tenant.mailboxes.values() if box.kind == "room"]
     places = {room["emailAddress"]: room for room in tenant.rooms.values()}
     for number, box in enumerate(rooms, 1):

@@ -18,8 +18,22 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from runbook_lib.sandbox import azure, control, description, edge, entra, exchange, keys, lock, spaceiq
+from runbook_lib.sandbox import (
+    azure,
+    control,
+    cronofy,
+    description,
+    edge,
+    entra,
+    exchange,
+    keys,
+    lock,
+    outlook,
+    rehearsal,
+    spaceiq,
+)
 from runbook_lib.sandbox.request_log import RequestLog
+from runbook_lib.sandbox.scopes import LOOPBACK
 from runbook_lib.sandbox.world import Json, World, system_clock
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -32,6 +46,9 @@ PARTS: dict[str, Endpoint] = {
     "subscriptions": azure.endpoint,
     "tenants": azure.endpoint,
     "queries": spaceiq.endpoint,
+    "rehearsal": rehearsal.endpoint,
+    "mail": outlook.endpoint,
+    "enterprise_connect": cronofy.endpoint,
 }
 
 
@@ -72,6 +89,8 @@ class Cloud:
         try:
             response = await PARTS.get(first, entra.endpoint)(request)
             status = response.status_code
+            if request.url.hostname in LOOPBACK:  # else browsers refuse plain http, such as JupyterLab's, on any port
+                del response.headers["Strict-Transport-Security"]
             await response(scope, receive, send)
         except ClientDisconnect:
             status = 499

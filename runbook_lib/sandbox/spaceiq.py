@@ -19,7 +19,7 @@ from uuid import uuid4
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from runbook_lib.sandbox import catalogue, edge, graphql, meetings
+from runbook_lib.sandbox import catalogue, connection, edge, graphql, meetings
 from runbook_lib.sandbox.eventview import between
 from runbook_lib.sandbox.graph import GraphError
 from runbook_lib.sandbox.graphql import Refused
@@ -98,9 +98,9 @@ def _roots(world: World, tenant: TenantState) -> dict[str, Json]:
 
 
 def _person(tenant: TenantState) -> str:
-    """Who books when SpaceIQ does: the workplace manager, else anybody with a mailbox."""
-    people = [box.smtp for box in tenant.mailboxes.values() if box.kind == "user"]
-    return next((smtp for smtp in people if smtp.startswith("spaceiq@")), people[0])
+    """Who books when SpaceIQ does: whoever works in it."""
+    smtp: str = connection.admin(tenant)["mail"]
+    return smtp
 
 
 def _page(tenant: TenantState, asked: Json, now: datetime) -> Json:
@@ -119,8 +119,7 @@ def _page(tenant: TenantState, asked: Json, now: datetime) -> Json:
 
 
 def _node(tenant: TenantState, space: Json, now: datetime) -> Json:
-    ready = space["ready"] is None or space["ready"] <= now
-    smtp = space["calendar"] if ready else None
+    smtp = connection.calendar(tenant, space, now)
     return {
         "id": space["id"],
         "name": space["name"],
@@ -160,7 +159,7 @@ def _iso(moment: datetime) -> str:
 def _create(tenant: TenantState, asked: Json, now: datetime) -> Json:
     """Book the space's room for the workplace manager. Refused for a space without calendar or a room already taken."""
     space = tenant.spaces.get(asked["spaceId"])
-    box = find(tenant, space["calendar"] or "") if space else None
+    box = find(tenant, connection.calendar(tenant, space, now) or "") if space else None
     if space is None or box is None:
         raise Refused("This space has no calendar.")
     start, end = parse(asked["startDate"]), parse(asked["endDate"])

@@ -59,6 +59,23 @@ class Mailbox:
 
 
 @dataclass
+class Integration:
+    """SpaceIQ's Office365 Calendar of one tenant: `state` is available, waiting (for the activation) or active.
+
+    `via` is how it was connected and `account` by whom; `tenant_id` is the Microsoft tenant that was really connected,
+    and `reaches` whether the rooms that SpaceIQ has calendars for are in it.
+    """
+
+    state: str = "available"
+    via: str = ""
+    domain: str = ""
+    account: str = ""
+    tenant_id: str = ""
+    since: datetime | None = None
+    reaches: bool = True
+
+
+@dataclass
 class TenantState:
     """One tenant; every directory collection is id -> Graph-shaped JSON with Microsoft's property names."""
 
@@ -85,6 +102,7 @@ class TenantState:
     room_list_members: dict[str, list[str]] = field(default_factory=dict)
     mailboxes: dict[str, Mailbox] = field(default_factory=dict)
     spaces: dict[str, Json] = field(default_factory=dict)
+    integration: Integration = field(default_factory=Integration)
     directory_audits: list[Json] = field(default_factory=list)
     sign_ins: list[Json] = field(default_factory=list)
     apps: dict[str, App] = field(default_factory=dict)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from runbook_lib.sandbox import catalogue, ids
+from runbook_lib.sandbox.activation import Activations
 from runbook_lib.sandbox.expand import expand
 from runbook_lib.sandbox.keys import Credentials
 from runbook_lib.sandbox.sign_in import Approval, SignIns
@@ -57,8 +58,18 @@ class World:
         self.apps: dict[str, App] = {app.id: app for app in registered}
         self._enrol()
         self.sign_ins = SignIns()
+        self.activations = Activations()
         self.approval = Approval(auto=self._auto_approve)
         self.tenants: dict[str, TenantState] = {}
+
+    def forget(self, tenant: TenantState) -> None:
+        """Put one tenant back to the start, with its activation mails, its people's sign-ins and the apps it added."""
+        self.tenants.pop(tenant.key, None)
+        self.activations.forget(tenant.key)
+        people = {user["userPrincipalName"].lower() for user in tenant.users.values()}
+        self.sign_ins.sessions = {key: upn for key, upn in self.sign_ins.sessions.items() if upn not in people}
+        known = catalogue.app_homes()
+        self.apps = {key: app for key, app in self.apps.items() if app.home != tenant.id or app.key in known}
 
     def _enrol(self) -> None:
         """Register the state folder's proofs: certificate, secret and an expired secret of the verifier app."""

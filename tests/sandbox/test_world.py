@@ -1,6 +1,7 @@
 """The world: scenarios become tenants with everything that Graph shows of them."""
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,8 +15,8 @@ from runbook_lib.sandbox.world import SCENARIOS as FOLDER
 from runbook_lib.sandbox.world import World
 
 SCENARIOS = [
-    *("adatum", "contoso", "fabrikam", "lamna", "litware", "northwind", "proseware", "tailspin", "treyresearch"),
-    *("wingtip", "woodgrove"),
+    *("adatum", "contoso", "fabrikam", "lamna", "litware", "northwind", "proseware", "relecloud", "tailspin"),
+    *("treyresearch", "wingtip", "woodgrove"),
 ]
 DOCUMENTED = {"User.Read.All", "Organization.Read.All", "Place.Read.All", "Calendars.ReadWrite"}
 
@@ -52,6 +53,14 @@ def test_every_scenario_makes_a_whole_tenant(world: World, key: str) -> None:
     assert world.scenarios[key]["story"]
     assert all(identity == row["id"] for identity, row in tenant.users.items())
     assert all(identity == row["id"] for identity, row in tenant.service_principals.items())
+
+
+def test_a_tenant_that_is_put_back_takes_along_the_apps_it_registered(world: World, contoso: TenantState) -> None:
+    dashboard = next(app for app in contoso.apps.values() if app.key == "line-of-business")
+    world.apps["new"] = replace(dashboard, key="new", id="new")
+    world.forget(contoso)
+    assert (dashboard.id in world.apps, "new" in world.apps) == (True, False)
+    assert tenant_of(world, "contoso") is not contoso
 
 
 def test_there_are_no_scenarios_but_the_tested_ones(world: World) -> None:
