@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from runbook_lib import integration
 from runbook_lib.model import CHECKS, Confirmation, Finding, Json, Status, worst
 
 APPROVING = ("change-approved",)
@@ -26,12 +27,13 @@ def controls(findings: Iterable[Finding], looks: Iterable[Json], evidence: str) 
 
 def _control(check: str, findings: list[Finding], looks: dict[str, Json]) -> Json:
     known = CHECKS.get(check)
-    rests_on = [looks[name] for name in known.looks if name in looks] if known else []
+    rests_on = list(_rests_on(known.looks, looks)) if known else []
+    populations = {look["name"]: look for _, look in rests_on}.values()
     return {
         "control": check,
         "criterion": known.title if known else "",
-        "procedure": [look["call"] for look in rests_on],
-        "population": [{name: look[name] for name in ("name", "rows", "total", "complete")} for look in rests_on],
+        "procedure": _names(asked for asked, _ in rests_on),
+        "population": [{name: look[name] for name in ("name", "rows", "total", "complete")} for look in populations],
         "judged": len(findings),
         "result": worst(one.status for one in findings),
         "exceptions": [
@@ -42,6 +44,16 @@ def _control(check: str, findings: list[Finding], looks: dict[str, Json]) -> Jso
     }
 
 
+def _rests_on(names: Iterable[str], looks: dict[str, Json]) -> Iterator[tuple[str, Json]]:
+    """Yield what was asked, and the look that holds the answer: of Exchange's one answer, each part has a cmdlet."""
+    for name in names:
+        whole, _, part = name.partition(" ")
+        if name in looks:
+            yield looks[name]["call"], looks[name]
+        elif part and whole in looks:
+            yield f"{whole}: {integration.facts()[whole]['sections'][part]}", looks[whole]
+
+
 def people(changes: Iterable[Json], operators: Iterable[Json], said: Iterable[Confirmation]) -> Json:
     """Return who planned, approved, executed and verified, and whether four eyes saw it.
 
@@ -49,13 +61,10 @@ def people(changes: Iterable[Json], operators: Iterable[Json], said: Iterable[Co
     that executed something as well, and "not shown" when nobody is named.
     """
     changes, said = list(changes), [one for one in said if one.confirmed]
-    executed = _names([*_hands(operators), *(one.by for one in said if one.key not in (*APPROVING, *VERIFYING))])
-    in_ticket, in_words = (
-        (change["approved_by"] for change in changes),
-        (one.by for one in said if one.key in APPROVING),
-    )
-    approved = _names([*in_ticket, *in_words])
-    verified = _names(one.by for one in said if one.key in VERIFYING)
+    by_part = {name: [one.by for one in said if part(one) == name] for name in ("approved", "executed", "verified")}
+    approved = _names([*(change["approved_by"] for change in changes), *by_part["approved"]])
+    executed = _names([*_hands(operators), *by_part["executed"]])
+    verified = _names(by_part["verified"])
     eyes = {*approved, *verified}
     return {
         "planned": _names(change.get("planned_by", "") for change in changes),
@@ -64,6 +73,11 @@ def people(changes: Iterable[Json], operators: Iterable[Json], said: Iterable[Co
         "verified": verified,
         "four_eyes": "yes" if eyes - {*executed} else "no" if eyes else "not shown",
     }
+
+
+def part(said: Confirmation) -> str:
+    """Return whether a confirmation says that its author `approved`, `verified` or `executed` the work."""
+    return "approved" if said.key in APPROVING else "verified" if said.key in VERIFYING else "executed"
 
 
 def _hands(operators: Iterable[Json]) -> Iterator[str]:

@@ -38,7 +38,7 @@ def since(after: Story) -> Table:
     Only what both runs looked at is compared: a step that did not run this time has lost nothing.
     """
     frame, attrs = table("difference", [], ["what", "about", "was", "now"]), {"previous": "", "unreadable": ""}
-    folder = _previous(after.folder)
+    folder = previous(after.folder)
     if folder:
         attrs["previous"] = folder.name
         try:
@@ -60,7 +60,8 @@ def words(folder: Path) -> list[str]:
     return told if len(told) <= MOST else [*told[:MOST], f"and {len(told) - MOST} more changes: see the report"]
 
 
-def _previous(folder: Path) -> Path | None:
+def previous(folder: Path) -> Path | None:
+    """Return the folder of the tenant's newest run before this one that has a record; None when there is none."""
     here = folder.resolve()
     earlier = [one for one in records.runs(here.parent.parent, here.parent.name) if one.name < here.name]
     return next((one for one in reversed(earlier) if any((one / "data").glob("??_*.json"))), None)
@@ -74,7 +75,19 @@ def changes(before: Story, after: Story) -> list[Change]:
     then = [one for step in both for one in before.newest[step].findings]
     current = [one for step in both for one in after.newest[step].findings]
     seen = (*_scopes(before, after), *_rooms(before, after))
-    return [*found, *_exceptions(then, current), *seen, *_answers(then, current)]
+    return [*_broken(before, after), *found, *_exceptions(then, current), *seen, *_answers(then, current)]
+
+
+def _broken(before: Story, after: Story) -> Iterator[Change]:
+    """Yield the steps that broke and did not before, and those that broke before and no longer do."""
+    was, now = ({one["step"]: one["error"] for one in told.broken} for told in (before, after))
+    for step in now:
+        if step not in was:
+            old = before.newest.get(step)
+            yield Change("step broke", title(step), str(old.outcome) if old else "not run", f"broke: {now[step]}")
+    for step in was:
+        if step not in now and step in after.newest:
+            yield Change("step runs again", title(step), "broken", str(after.newest[step].outcome))
 
 
 def _exceptions(then: list[Finding], current: list[Finding]) -> Iterator[Change]:

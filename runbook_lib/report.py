@@ -40,7 +40,7 @@ KINDS = {
     "status": ("status", "outcome"),
     "link": ("where",),
     "page": ("report",),
-    "many": ("who", "about", "saw", "not seen"),
+    "many": ("who", "about", "saw", "not seen", "seen", "supports"),
     "step": ("step",),
     "wide": ("what", "was", "now", "what to do", "statement", "what is open", "what it would take", "why"),
     "number": (
@@ -55,10 +55,10 @@ KINDS = {
     "time": ("started", "at", "first", "last", "since", "time", "last looked"),
     "short": ("took", "look", "kind", "required", "extra", "sealed", "steps"),
     "state": ("state",),
-    "code": ("request", "request-id"),
+    "code": ("request", "request-id", "evidence"),
     "email": ("email",),
     "permission": ("documented", "permission"),
-    "name": ("tenant", "name", "cloud", "by", "source", "room", "confirmed by"),
+    "name": ("tenant", "name", "cloud", "by", "source", "room", "confirmed by", "judged", "changed"),
 }
 KIND = {column: kind for kind, columns in KINDS.items() for column in columns}
 """How a column of this name looks; any other is plain text."""
@@ -168,7 +168,7 @@ def _about(story: Story) -> Iterator[Cell]:
         yield "Change", one.settings["change"]["ticket"], ""
         people = ticket.people_of(story)
         for done in ticket.PEOPLE:
-            yield f"{done.capitalize()} by", "; ".join(people[done]), ""
+            yield f"{done.capitalize()} by", "; ".join(people[done]) or "nobody is named", ""
         yield "Four eyes", people["four_eyes"], ""
         yield "Limit of Cronofy's access", _limit(limit), ""
         yield "How-to followed", f"{how_to['title']}, as read on {how_to['read']}", _https(how_to["url"])

@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 
-from runbook_lib import tables
+from runbook_lib import audit, controls, tables
 from runbook_lib.cards import status_words
 from runbook_lib.model import Json, Status
 from runbook_lib.pictures import duration
 from runbook_lib.records import JUDGED, Record
-from runbook_lib.story import Open, Story, open_points, question, title
+from runbook_lib.story import Open, Story, open_points, question, register_checks, title
 from runbook_lib.tables import Table, table
 
 
@@ -206,16 +206,30 @@ def titled(record: Record) -> str:
 
 
 def checks(story: Story) -> Table:
-    """Return every question that was judged, with the number of its findings by status."""
-    counted: dict[tuple[str, str], Counter[Status]] = {}
-    for record in story.judged:
-        for one in record.findings:
-            counted.setdefault((record.step, one.check), Counter())[one.status] += 1
+    """Return every question that was judged: its worst finding, how many there were, of what, and which file shows it.
+
+    `supports` names the controls of known frameworks that it gives evidence for (controls.yaml).
+    """
+    register_checks()  # a control says what was asked only for a check that is known
     rows = [
-        {"step": title(step), "question": question(check)} | {each.value: str(counts[each] or "") for each in Status}
-        for (step, check), counts in counted.items()
+        {
+            "step": title(record.step),
+            "question": question(row["control"]),
+            "status": status_words(row["result"]),
+            "judged": _counted(one.status for one in record.findings if one.check == row["control"]),
+            "seen": "; ".join(f"{one['name']}: {_population(one)}" for one in row["population"]) or "the tenant file",
+            "evidence": f"{record.name}.raw.json" if row["population"] else f"{record.name}.json",
+            "supports": controls.references(row["control"]),
+        }
+        for record in story.judged
+        for row in audit.controls(record.findings, record.looks, "")
     ]
-    return table("checks", rows, ["step", "question", *(each.value for each in Status)])
+    return table("checks", rows, ["step", "question", "status", "judged", "seen", "evidence", "supports"])
+
+
+def _counted(statuses: Iterable[Status]) -> str:
+    counts = Counter(statuses)
+    return ", ".join(f"{counts[status]} {status}" for status in Status if counts[status])
 
 
 def findings(story: Story) -> Table:

@@ -102,12 +102,13 @@ def title(step: str) -> str:
 
 def question(check: str) -> str:
     """Return what a check asks; one that this version does not know keeps its id."""
-    _register_checks()
+    register_checks()
     return CHECKS[check].title if check in CHECKS else check
 
 
 @cache
-def _register_checks() -> None:
+def register_checks() -> None:
+    """Import every step, so that each check of this version is known by its id."""
     for module in pkgutil.iter_modules(step_modules.__path__, f"{step_modules.__name__}."):
         importlib.import_module(module.name)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -164,3 +165,17 @@ def test_report_and_status_tell_it(runs: tuple[Path, Path], monkeypatch: pytest.
         in shown
     )
     assert "and 4 more changes: see the report" in shown
+
+
+def test_a_step_that_broke_is_told_and_so_is_one_that_runs_again(runs: tuple[Path, Path]) -> None:
+    before, after = runs
+    add(before, "06_access", passing())
+    add(before, "07_sync", passing())
+    add(after, "06_access", passing())
+    for folder, step in ((before, "06_access"), (after, "07_sync")):
+        broke = {"step": step, "outcome": "broke", "error": "no answer", "seconds": 1.0}
+        (folder / "data" / "batch.json").write_text(json.dumps({"steps": [broke]}))
+    assert told(after) == [
+        ("step broke", "Step 7. Synchronisation and test", "pass", "broke: no answer"),
+        ("step runs again", "Step 6. Review Cronofy's access", "broken", "pass"),
+    ]

@@ -105,3 +105,20 @@ def test_confirmations_stand_in_their_exact_words_with_name_time_and_source(run:
         "note": "",
     }
     assert (rows[1]["status"], rows[1]["by"], rows[1]["at"]) == ("… pending", "", "")
+
+
+def test_what_was_judged_stands_with_its_population_its_evidence_and_what_it_supports(run: Path) -> None:
+    roles = {"app_role_assignments": Look("app_role_assignments", NOW, ({}, {}), 9, complete=False)}
+    found = [Finding("no-extra-permissions", one, Status.FAIL, "granted") for one in ("Mail.Read", "Mail.Send")]
+    add(run, "06_access", *found, passing("no-extra-permissions", "x"), passing("limit-decided"), raw=roles)
+    first, second = lines(sections.checks(report.read(run)))
+    assert first == {
+        "step": "Step 6. Review Cronofy's access",
+        "question": "Cronofy holds nothing beyond what is documented",
+        "status": "✗ fail",
+        "judged": "2 fail, 1 pass",
+        "seen": "app_role_assignments: 2 of 9",
+        "evidence": "06_access.raw.json",
+        "supports": "NIST 800-53 AC-6, AC-6(7); ISO 27001 A.5.18, A.8.2, A.8.3; SOC 2 CC6.3",
+    }
+    assert (second["seen"], second["evidence"]) == ("the tenant file", "06_access.json")

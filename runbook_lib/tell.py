@@ -1,0 +1,97 @@
+"""The commands that tell others: `runbook oscal` (auditors' tools) and `runbook notify` (mail and chat)."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from runbook_lib.errors import UsageError
+from runbook_lib.keep import Target, run_folder
+from runbook_lib.terminal import AsJson, console, print_json
+
+if TYPE_CHECKING:
+    from runbook_lib.notices import Notice
+
+
+def oscal(
+    target: Target,
+    out: Annotated[
+        Path | None, typer.Option(help="The new folder; default: the run's folder with -oscal behind.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write a run as OSCAL documents: assessment results, their plan, the catalog of checks and its mapping.
+
+    What nobody looked at is not satisfied. docs/controls.md says how to read them.
+    """
+    from runbook_lib import oscal as documents
+    from runbook_lib import story
+
+    folder = run_folder(target).resolve()
+    to = out.resolve() if out else folder.with_name(f"{folder.name}-oscal")
+    written = documents.write(story.read(folder), to)
+    if as_json:
+        print_json({"run": str(folder), "documents": [str(path) for path in written]})
+    else:
+        console().print("\n".join(f"Wrote {path}" for path in written), markup=False, soft_wrap=True)
+
+
+def notify(
+    tenants: Annotated[list[str] | None, typer.Argument(help="Tenant keys; none means all that have runs.")] = None,
+    dry_run: Annotated[bool, typer.Option(help="Show what would go out; send and note nothing.")] = False,
+    snooze: Annotated[str, typer.Option(help="Send nothing about this tenant; with --until and --reason.")] = "",
+    until: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="The last day of the snooze.")] = None,
+    reason: Annotated[str, typer.Option(help="Why it is snoozed.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Tell mail and chat what changed at the tenants since they were told last; a batch does the same at its end.
+
+    The addresses stand in the environment variable RUNBOOK_NOTIFY, or one a line in the file that RUNBOOK_NOTIFY_FILE
+    names, as apprise writes them: mailto://, slack://, msteams://. Each gets one digest, and what it did not take again
+    next time. The exit code is 1 when one of them did not take it, else 0.
+    """
+    from runbook_lib import notices, records
+
+    outputs = records.home("outputs")
+    if snooze or until or reason:
+        if tenants or not (snooze and until):
+            raise UsageError("A snooze needs one tenant and a day.", "Say: --snooze TENANT --until DAY --reason WHY")
+        _snooze(snooze, until, reason, as_json)
+        return
+    if unknown := [key for key in tenants or [] if not records.runs(outputs, key)]:
+        raise UsageError(f"{unknown[0]} has no run in {outputs}.", f"Run it first: runbook run {unknown[0]}")
+    keys = tenants or [path.name for path in sorted(outputs.glob("[!_.]*")) if records.runs(outputs, path.name)]
+    found = notices.notify(keys, datetime.now(UTC).date(), dry_run=dry_run)
+    if as_json:
+        print_json({"notices": [asdict(one) for one in found], "snoozed": notices.snoozed(outputs)})
+    else:
+        told = "\n\n".join(_shown(one) for one in found) or "Nothing changed that was not told before."
+        console().print(told, markup=False, soft_wrap=True)
+    raise typer.Exit(1 if any(one.failure for one in found) else 0)
+
+
+def after_batch(keys: list[str]) -> None:
+    """Tell the addresses, if there are any, what changed at these tenants; say what did not work, and fail nothing."""
+    from runbook_lib import notices
+
+    for words in notices.after_batch(keys):
+        console(stderr=True).print(words, markup=False, soft_wrap=True)
+
+
+def _snooze(tenant: str, until: datetime, reason: str, as_json: bool) -> None:
+    from runbook_lib import notices, presence, records
+
+    notices.snooze(tenant, until.date(), reason, presence.operator_name(), datetime.now(UTC))
+    if as_json:
+        print_json({"snoozed": notices.snoozed(records.home("outputs"))})
+        return
+    console().print(f"Nothing is sent about {tenant} up to {until:%Y-%m-%d}.", markup=False, soft_wrap=True)
+
+
+def _shown(notice: Notice) -> str:
+    done = notice.failure or f"Address {notice.address} was told about {', '.join(notice.tenants)}."
+    return f"{notice.text}\n\n({notice.address}: not sent)" if notice.sent is None else done
