@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from runbook_lib import integration, spaceiq
-from runbook_lib.model import NOT_ASKED, Facts, Raw, Rows, Status, Tenant, check
+from runbook_lib.model import NOT_ASKED, Facts, Json, Raw, Rows, Status, Tenant, check
 from runbook_lib.steps import connect, credentials, ews, grants, limit, matching
 from runbook_lib.steps.matching import Space
 
@@ -84,7 +85,7 @@ def _apps(raw: Raw, tenant: Tenant) -> list[App]:
     found = []
     for row in raw["cronofy_apps"].rows:
         own = raw[f"delegated_grants {row['id']}"]
-        users = None if own.refusal else len({one["principalId"] for one in own.rows if one.get("principalId")})
+        users = None if own.refusal else len(_own_consents(own.rows))
         found.append(
             App(
                 row["displayName"],
@@ -98,6 +99,15 @@ def _apps(raw: Raw, tenant: Tenant) -> list[App]:
             )
         )
     return found
+
+
+def _own_consents(rows: Iterable[Json]) -> set[str]:
+    """Return the users whose own consent holds more than everybody's: an unticked box in step 5 leaves no such one."""
+    scopes: dict[str | None, set[str]] = defaultdict(set)
+    for row in rows:
+        scopes[row.get("principalId")].update((row.get("scope") or "").split())
+    everybody = scopes.pop(None, set())
+    return {user for user, own in scopes.items() if user and own - everybody}
 
 
 @check(

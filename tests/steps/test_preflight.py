@@ -76,11 +76,21 @@ def test_a_disabled_application_fails() -> None:
     assert found(cronofy_apps=disabled)["cronofy-apps-enabled", ENTERPRISE["displayName"]][0] is Status.FAIL
 
 
+EVERYBODY = {"principalId": None, "scope": " openid email"}
+
+
+def own(user: str, scope: str) -> dict[str, str]:
+    """Return what a user consented to for himself."""
+    return {"principalId": user, "scope": scope}
+
+
 @pytest.mark.parametrize(
     ("grants", "status", "says"),
     [
-        (look("g", {"principalId": None}), Status.PASS, "0 user(s)"),
-        (look("g", {"principalId": "a"}, {"principalId": "a"}, {"principalId": "b"}), Status.PENDING, "2 user(s)"),
+        (look("g", EVERYBODY), Status.PASS, "0 user(s)"),
+        (look("g", EVERYBODY, own("a", "openid email")), Status.PASS, "0 user(s)"),
+        (look("g", EVERYBODY, own("a", "openid Mail.Read")), Status.PENDING, "1 user(s)"),
+        (look("g", own("a", "openid"), own("a", "email"), own("b", "openid")), Status.PENDING, "2 user(s)"),
         (refused("g"), Status.UNKNOWN, "could not be read"),
     ],
 )
