@@ -2,6 +2,7 @@
 """Start the runbook on a machine that has nothing but Python: make .venv from the locks, then hand over.
 
 python runbook.py demo         any command of the runbook; --help lists them
+python runbook.py extras       add what clusters, archives in the cloud, notices and OSCAL need
 python runbook.py test         every check that CI makes
 python runbook.py test ARGS    pytest ARGS alone
 python runbook.py lint         every check but the tests
@@ -35,7 +36,11 @@ PYTHON, PIP, RUNBOOK = (
     VENV / ("Scripts/{}.exe" if os.name == "nt" else "bin/{}").format(name) for name in ("python", "pip", "runbook")
 )
 BASE = getattr(sys, "_base_executable", sys.executable)  # .venv's own interpreter cannot replace itself
-LOCKS = {"runtime": ROOT / "requirements.txt", "tests": ROOT / "tests" / "requirements.txt"}
+LOCKS = {
+    "runtime": ROOT / "requirements.txt",
+    "extras": ROOT / "requirements-extras.txt",
+    "tests": ROOT / "tests" / "requirements.txt",
+}
 PATIENCE = 1800  # seconds that a second start waits for the first one's installation
 
 LINT = (
@@ -49,6 +54,7 @@ LINT = (
         *sorted(f"notebooks/{path.name}" for path in ROOT.glob("notebooks/*.ipynb")),
     ),
 )
+PYTEST = ("pytest", "-n", "2", "--dist", "loadfile")  # two at a time; the tests of one file share what they set up
 
 # The first pattern found in an installer's own words decides what to advise; the last one always matches.
 REMEDIES = (
@@ -149,11 +155,11 @@ def make_environment() -> None:
     stamp("runtime").write_text(fingerprint("runtime"), "utf-8")
 
 
-def add_test_packages() -> None:
-    """Install what the checks need beside the runtime."""
-    tell("Adding the test packages to .venv.")
-    install("--require-hashes", "-r", LOCKS["tests"])
-    stamp("tests").write_text(fingerprint("tests"), "utf-8")
+def add(part: str) -> None:
+    """Install a part beside what is there."""
+    tell(f"Adding the packages of {LOCKS[part].relative_to(ROOT)} to .venv.")
+    install("--require-hashes", "-r", LOCKS[part])
+    stamp(part).write_text(fingerprint(part), "utf-8")
 
 
 def remedy(words: str) -> str:
@@ -161,17 +167,18 @@ def remedy(words: str) -> str:
     return next(advice for pattern, advice in REMEDIES if pattern in words)
 
 
-def prepare(part: str) -> None:
-    """Leave a .venv in which a part is installed. Ends the program, with a remedy, where that cannot be done."""
-    if is_ready("runtime") and is_ready(part):
+def prepare(*parts: str) -> None:
+    """Leave a .venv in which the parts are installed. Ends the program, with a remedy, where that cannot be done."""
+    if all(map(is_ready, ("runtime", *parts))):
         return
     began = time.monotonic()
     try:
         with alone():
             if not is_ready("runtime"):
                 make_environment()
-            if not is_ready(part):
-                add_test_packages()
+            for part in parts:
+                if not is_ready(part):
+                    add(part)
     except subprocess.CalledProcessError as error:
         words = error.stdout.decode(errors="replace").strip()
         tell("\n".join(words.splitlines()[-20:]))
@@ -203,17 +210,20 @@ def check(*commands: Sequence[str]) -> NoReturn:
     sys.exit(f"Failed: {'; '.join(failed)}" if failed else 0)
 
 
-def main(words: Sequence[str]) -> NoReturn:
+def main(words: Sequence[str]) -> None:
     """Set up what the words after `runbook.py` need, then do them."""
     first, rest = (words[0] if words else ""), words[1:]
-    if first not in ("lint", "test"):
-        prepare("runtime")
+    if first not in ("extras", "lint", "test"):
+        prepare()
         hand_over(RUNBOOK, *words)
+    prepare("extras")
+    if first == "extras":
+        return
     prepare("tests")
     if first == "test" and rest:
         os.chdir(ROOT)
         hand_over(PYTHON, "-m", "pytest", *rest)
-    check(*LINT, *([("pytest",)] if first == "test" else []))
+    check(*LINT, *([PYTEST] if first == "test" else []))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import ensurepip
 import importlib.metadata
+import itertools
 import os
 import re
 import shutil
@@ -31,6 +32,8 @@ from tests.test_architecture import imports, modules
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 GROUPS = PROJECT["dependency-groups"]
+EXTRAS = PROJECT["project"]["optional-dependencies"]
+LOCKS = {name: str(path.relative_to(ROOT)) for name, path in runbook.LOCKS.items()}
 
 # A project that installs without a network: its own build backend, and in its lock the pip that Python brings along.
 MINIATURE = {
@@ -44,6 +47,7 @@ MINIATURE = {
         version = "1"
         """,
     "requirements.txt": f"pip=={ensurepip.version()} \\\n    --hash=sha256:{'0' * 64}\n",
+    "requirements-extras.txt": "",
     "tests/requirements.txt": "",
     "answer.py": """
         import sys
@@ -174,8 +178,7 @@ def ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(runbook, "VENV", project / ".venv")
     for name in ("python", "pip", "runbook"):
         monkeypatch.setattr(runbook, name.upper(), project / ".venv" / "bin" / name)
-    locks = {"runtime": project / "requirements.txt", "tests": project / "tests" / "requirements.txt"}
-    monkeypatch.setattr(runbook, "LOCKS", locks)
+    monkeypatch.setattr(runbook, "LOCKS", {name: project / path for name, path in LOCKS.items()})
     (project / ".venv" / "bin").mkdir(parents=True)
     (project / ".venv" / "bin" / "python").symlink_to(sys.executable)
     (project / ".venv" / "bin" / "runbook").touch()
@@ -206,15 +209,19 @@ def test_a_set_up_that_ends_early_leaves_nothing_that_looks_ready(ready: Path, m
     assert not runbook.is_ready("runtime")
 
 
-def test_the_test_packages_are_added_once(ready: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("word", "added"), [("extras", ["extras"]), ("test", ["extras", "tests"])])
+def test_further_packages_are_added_once(
+    word: str, added: list[str], ready: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     installed: list[str | Path] = []
     monkeypatch.setattr(runbook, "quietly", lambda *command: installed.append(command[-1]))
-    runbook.prepare("tests")
-    runbook.prepare("tests")
-    assert installed == [ready / "tests" / "requirements.txt"]
+    monkeypatch.setattr(runbook, "check", lambda *_: None)
+    runbook.main([word])
+    runbook.main([word])
+    assert installed == [ready / LOCKS[part] for part in added]
     change_lock(ready)
-    runbook.prepare("tests")
-    assert ready / "requirements.txt" in installed[1:]
+    runbook.main([word])
+    assert ready / "requirements.txt" in installed[len(added) :]
 
 
 def test_where_python_cannot_put_pip_into_an_environment_the_pip_beside_it_does(
@@ -321,6 +328,7 @@ def lock(path: str) -> Mapping[str, list[Requirement]]:
 
 LOCKED = [
     *(("requirements.txt", wish) for wish in (*PROJECT["project"]["dependencies"], *GROUPS["build"])),
+    *(("requirements-extras.txt", wish) for wishes in EXTRAS.values() for wish in wishes),
     *(("tests/requirements.txt", wish) for wish in GROUPS["test"]),
 ]
 
@@ -334,7 +342,7 @@ def test_every_dependency_is_locked_within_its_bounds(path: str, wish: str) -> N
         assert wanted.specifier.contains(pin.version), f"lock again: {locked}"
 
 
-@pytest.mark.parametrize("path", ["requirements.txt", "tests/requirements.txt"])
+@pytest.mark.parametrize("path", LOCKS.values())
 def test_a_lock_pins_and_hashes_everything_and_names_no_host(path: str) -> None:
     text = (ROOT / path).read_text("utf-8")
     assert "://" not in text
@@ -344,12 +352,13 @@ def test_a_lock_pins_and_hashes_everything_and_names_no_host(path: str) -> None:
         )
 
 
-def test_the_two_locks_agree() -> None:
-    runtime, tests = lock("requirements.txt"), lock("tests/requirements.txt")
-    both = runtime.keys() & tests.keys()
+@pytest.mark.parametrize(("one", "other"), list(itertools.combinations(LOCKS.values(), 2)))
+def test_the_locks_agree(one: str, other: str) -> None:
+    mine, theirs = lock(one), lock(other)
+    both = mine.keys() & theirs.keys()
     assert "requests" in both
     for name in both:
-        assert {str(one.specifier) for one in runtime[name]} == {str(one.specifier) for one in tests[name]}
+        assert {str(found.specifier) for found in mine[name]} == {str(found.specifier) for found in theirs[name]}
 
 
 def test_the_package_names_the_backend_that_the_lock_brings() -> None:
@@ -398,7 +407,8 @@ def test_the_dependencies_are_what_the_library_imports() -> None:
         for name in imports(tree)
         if name.split(".")[0] not in {*sys.stdlib_module_names, "runbook_lib"}
     }
-    assert found | RUN_NOT_IMPORTED == {Requirement(wish).name for wish in PROJECT["project"]["dependencies"]}
+    wishes = [*PROJECT["project"]["dependencies"], *itertools.chain.from_iterable(EXTRAS.values())]
+    assert found | RUN_NOT_IMPORTED == {Requirement(wish).name for wish in wishes}
 
 
 def test_ci_runs_the_second_command_of_the_readme() -> None:
@@ -417,4 +427,4 @@ def test_every_command_in_the_documents_exists() -> None:
     text = "\n".join((ROOT / name).read_text("utf-8") for name in ("README.md", "CONTRIBUTING.md", "outputs/README.md"))
     words = set(re.findall(r"(?:python3? runbook\.py|^\$? ?runbook|`runbook) ([a-z]+)", text, re.MULTILINE))
     assert {"demo", "test", "seal", "verify"} <= words
-    assert words <= {"lint", "test", *typer.main.get_group(cli.app).commands}
+    assert words <= {"extras", "lint", "test", *typer.main.get_group(cli.app).commands}
