@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import re
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
 from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
     Encoding,
     NoEncryption,
     PrivateFormat,
     load_pem_private_key,
     pkcs12,
 )
+from cryptography.x509.oid import NameOID
 
 from runbook_lib.errors import CertificateError
 
@@ -23,8 +29,32 @@ PASSWORD = "RUNBOOK_CERTIFICATE_PASSWORD"  # noqa: S105 (the variable's name, no
 MAKE_ONE = "In the tenant file, point sign_in.certificate to one PEM or PFX file with certificate and private key."
 
 
-def read(file: Path | None, password: str, now: datetime) -> tuple[str, str]:
-    """Return private key and certificate of `file` as PEM texts; `password` is empty for an unprotected file.
+LIFE = timedelta(days=365)
+"""How long a certificate made here is valid; ours, Entra takes any."""
+KEY_BITS = 2048
+"""As in https://learn.microsoft.com/entra/identity-platform/howto-create-self-signed-certificate (read 2026-11-22)."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPair:
+    """A certificate and its private key, loaded and checked; the key never shows."""
+
+    key: RSAPrivateKey = field(repr=False)
+    certificate: x509.Certificate
+
+    @property
+    def public_der(self) -> bytes:
+        """Return the certificate as an app registration takes it."""
+        return self.certificate.public_bytes(Encoding.DER)
+
+    @property
+    def public_pem(self) -> str:
+        """Return the certificate, which anybody may see, as PEM."""
+        return self.certificate.public_bytes(Encoding.PEM).decode()
+
+
+def read(file: Path | None, password: str, now: datetime) -> KeyPair:
+    """Return key and certificate of `file`; `password` is empty for an unprotected file.
 
     Raises CertificateError for a file that is missing, holds no certificate with its RSA key, has another
     passphrase, or is not valid at `now`.
@@ -32,9 +62,18 @@ def read(file: Path | None, password: str, now: datetime) -> tuple[str, str]:
     if file is None:
         raise CertificateError("The tenant file names no certificate.", MAKE_ONE)
     try:
-        content = file.read_bytes()
+        seen = file.stat()
+        pair = _load(file, password, (seen.st_mtime_ns, seen.st_size))
     except OSError as error:
         raise CertificateError(f"The certificate {file.name} cannot be read: {error.strerror}.", MAKE_ONE) from error
+    _check_dates(pair.certificate, now, file.name)
+    return pair
+
+
+@lru_cache(maxsize=16)
+def _load(file: Path, password: str, _version: tuple[int, int]) -> KeyPair:
+    """Load a file once per process and version of it: OpenSSL takes 50 ms to check an RSA key, and steps are many."""
+    content = file.read_bytes()
     secret = password.encode() or None
     parse = _pem if b"-----BEGIN" in content else _pfx
     key, certificates = parse(content, secret, file.name)
@@ -43,9 +82,39 @@ def read(file: Path | None, password: str, now: datetime) -> tuple[str, str]:
     certificate = next((one for one in certificates if one.public_key() == key.public_key()), None)
     if certificate is None:
         raise CertificateError(f"No certificate in {file.name} belongs to the private key in it.", MAKE_ONE)
-    _check_dates(certificate, now, file.name)
-    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
-    return pem, certificate.public_bytes(Encoding.PEM).decode()
+    return KeyPair(key, certificate)
+
+
+def issuer(der: bytes) -> str:
+    """Return the organization that issued a certificate, or else its common name; empty when it says neither."""
+    names = x509.load_der_x509_certificate(der).issuer
+    found = [
+        *names.get_attributes_for_oid(NameOID.ORGANIZATION_NAME),
+        *names.get_attributes_for_oid(NameOID.COMMON_NAME),
+    ]
+    return str(found[0].value) if found else ""
+
+
+def make(file: Path, name: str, password: str, now: datetime) -> KeyPair:
+    """Write a new key with a self-signed certificate to `file`, for its owner only, and return them.
+
+    The key is encrypted when there is a `password`. Raises CertificateError when the file exists or cannot be made.
+    """
+    key = generate_private_key(65537, KEY_BITS)
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    blank = x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
+    dated = blank.not_valid_before(now - timedelta(minutes=5)).not_valid_after(now + LIFE)
+    pair = KeyPair(key, dated.sign(key, hashes.SHA256()))
+    lock = BestAvailableEncryption(password.encode()) if password else NoEncryption()
+    try:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
+            out.write(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, lock) + pair.public_pem.encode())
+    except FileExistsError as error:
+        raise CertificateError(f"{file} is there already.", "Name another file, or use that one.") from error
+    except OSError as error:
+        raise CertificateError(f"{file} cannot be written: {error.strerror}.", "Name another file.") from error
+    return pair
 
 
 def _pem(content: bytes, secret: bytes | None, name: str) -> tuple[object, list[x509.Certificate]]:

@@ -65,6 +65,12 @@ def permissions() -> tuple[Permission, ...]:
     return tuple(Permission(**row) for row in facts()["permissions"])
 
 
+def permission_id(name: str, kind: str) -> str:
+    """Return the id of a Microsoft Graph permission that Cronofy or the runbook needs; `kind` as in a Permission."""
+    known = {(one.name, one.kind): one.id for one in permissions()}
+    return known.get((name, kind)) or str(facts()["permission_ids"][kind][name])
+
+
 @cache
 def clouds() -> Mapping[str, Cloud]:
     """Return Microsoft's clouds by the name a tenant file uses."""

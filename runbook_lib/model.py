@@ -77,13 +77,21 @@ class Cloud:
     ca_file: Path | None = None
 
 
+NO_APP = "00000000-0000-0000-0000-000000000000"
+"""What stands for the runbook's own app registration in a tenant file until there is one."""
+
+
 @dataclass(frozen=True, slots=True)
 class SignIn:
-    """How the runbook itself signs in: `certificate` (app-only), `browser` or `device-code` (delegated)."""
+    """How the runbook itself signs in: `certificate` (app-only), `browser` or `device-code` (delegated).
+
+    `account` is the only person who may; empty means anybody of the tenant.
+    """
 
     method: str
     client_id: str
     certificate: Path | None = None
+    account: str = ""
 
 
 @dataclass(frozen=True, slots=True)

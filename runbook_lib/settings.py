@@ -74,7 +74,8 @@ def everyone() -> Tenant:
 def plain(tenant: Tenant) -> Json:
     """Return what a record keeps of the tenant file, enough to judge raw answers again; no path of this machine."""
     row = asdict(tenant)
-    del row["confirmations"], row["exchange_answer"], row["sign_in"]["certificate"], row["cloud"]["ca_file"]
+    del row["confirmations"], row["exchange_answer"], row["cloud"]["ca_file"]
+    del row["sign_in"]["certificate"], row["sign_in"]["account"]
     del row["spaceiq"]["export"]
     return row
 
@@ -113,7 +114,7 @@ def _known(parameters: Path, key: str) -> str:
     near = difflib.get_close_matches(key, names, 1)
     listed = ", ".join(names[:8]) + (" ..." if len(names) > 8 else "")
     meant = f"Did you mean {near[0]}? " if near else ""
-    return f"{meant}Tenant files there: {listed or 'none'}. Copy {parameters / '_example.yaml'} to make one."
+    return f"{meant}Tenant files there: {listed or 'none'}. To make one: runbook new {key}"
 
 
 def _tenant(key: str, row: Json, cloud: Cloud, folder: Path) -> Tenant:
@@ -129,7 +130,12 @@ def _tenant(key: str, row: Json, cloud: Cloud, folder: Path) -> Tenant:
         cronofy_app=row.get("cronofy_client_id", integration.facts()["cronofy"]["enterprise"]).lower(),
         spaceiq_admin=row.get("spaceiq_admin", ""),
         cloud=cloud,
-        sign_in=SignIn(sign_in["method"], sign_in["client_id"], folder / certificate if certificate else None),
+        sign_in=SignIn(
+            sign_in["method"],
+            sign_in["client_id"].lower(),
+            folder / certificate if certificate else None,
+            sign_in.get("account", "").lower(),
+        ),
         change=Change(**row.get("change", {})),
         access_limit=AccessLimit(**{**limit, **{name: tuple(limit.get(name, ())) for name in ("outsiders", "pilots")}}),
         activation_hosts=tuple(row.get("activation_hosts", integration.facts()["activation_hosts"])),
@@ -174,9 +180,14 @@ def _cloud(page: _Page, value: str) -> Cloud:
         else:
             page.fault(("cloud",), f"{value!r} is neither one of {names} nor a cloud file")
         page.stop_on_faults()
-    other = _Page(path, "cloud")
-    other.stop_on_faults()
-    row = other.row
+    return cloud_file(path)
+
+
+def cloud_file(path: Path) -> Cloud:
+    """Return the cloud of one's own that the file at `path` describes; raises SettingsError when it has faults."""
+    page = _Page(path, "cloud")
+    page.stop_on_faults()
+    row = page.row
     ca_file = path.parent / row["ca_file"] if "ca_file" in row else None
     return Cloud(row["name"], row["login"].rstrip("/"), row["graph"].rstrip("/"), False, ca_file=ca_file)
 

@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import base64
-import json
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from threading import Lock
 from typing import Any
 
 import msal
 
-from runbook_lib import certificate, integration
-from runbook_lib.errors import SignInError, WrongTenant
-from runbook_lib.model import Json, Tenant
+from runbook_lib import certificate, integration, proof, tokencache
+from runbook_lib.errors import SignInError, UsageError, WrongTenant
+from runbook_lib.model import NO_APP, Json, Tenant
 from runbook_lib.throttle import utc_now
 
 PATIENCE = 300
 """Seconds that a person has for the sign-in page in the browser."""
-SKEW = 300
-"""Seconds that this machine's clock may differ from Microsoft's."""
-ERROR_PAGE = "https://login.microsoftonline.com/error?code="
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +34,29 @@ class Identity:
     permissions: frozenset[str]
 
 
+@dataclass(frozen=True, slots=True)
+class SignInPrompt:
+    """What a person is to do to sign in: `words` say it all; `url`, `code` and `expires` are the same in parts.
+
+    `code` is empty where none is to be typed.
+    """
+
+    words: str
+    url: str = ""
+    code: str = ""
+    expires: datetime | None = None
+
+    def __str__(self) -> str:
+        """Return the words."""
+        return self.words
+
+
+Show = Callable[[SignInPrompt], object]
+"""What brings a prompt before the person."""
+
+
 class Credential:
-    """Who is signed in, and the access token that proves it, which lives in memory only."""
+    """Who is signed in, and the access token that proves it."""
 
     def __init__(self, identity: Identity, acquire: Callable[[bool], str]) -> None:
         """Keep the identity and the way to a token."""
@@ -68,40 +83,119 @@ def sign_in(
     http: object,
     *,
     attended: bool,
-    show: Callable[[str], None],
+    show: Show,
     clock: Callable[[], datetime] = utc_now,
+    encrypt: tokencache.Encrypt | None = None,
 ) -> Credential:
     """Sign in with the least permissions for `calls`, by the tenant file's method; `show` tells a person what to do.
 
-    Raises SignInError, WrongTenant, CertificateError or Unreachable. No token is ever written to disk.
+    A person's sign-in is kept for later kernels where the system encrypts it (`encrypt`), never one that may write.
+    Raises SignInError, WrongTenant, CertificateError, UsageError or Unreachable.
     """
-    method = tenant.sign_in.method
-    application = method == "certificate"
-    if not (application or attended):
-        raise SignInError(
-            f"Nobody is here to sign in by {method}.",
-            "For runs without a person set sign_in.method to certificate in the tenant file.",
-        )
+    _check(tenant, attended)
+    application = tenant.sign_in.method == "certificate"
     # Every sign-in proves its tenant through the organization, whatever else it is for.
     needed = integration.scopes({*calls, "organization"}, app_only=application)
     graph = tenant.cloud.graph
     scopes = [f"{graph}/.default"] if application else sorted(f"{graph}/{name}" for name in needed)
-    with _in_words(tenant):
-        app = _application(tenant, http, clock)
-        first = _SIGN_INS[method](app, scopes, show)
-    token = _token(first, tenant)
-    if not application:
-        _check_person(first, app.get_accounts(), tenant, clock())
+    writes = any("Write" in name for name in needed)
+    store = None if application or writes else tokencache.store(tenant, encrypt)
+    if application:
+        with _in_words(tenant):
+            app = _application(tenant, http, clock)
+            first = dict(app.acquire_token_for_client(scopes))
+    else:
+        app, first = _as_person(tenant, scopes, http, show, clock, store)
+    token = proof.access_token(first, tenant)
 
     def acquire(fresh: bool) -> str:
         with _in_words(tenant):
             result = _again(app, scopes, fresh)
-        return _token(result, tenant)
+        renewed = proof.access_token(result, tenant)
+        if store and store.file.exists() and app.token_cache.has_state_changed:  # unless somebody signed out meanwhile
+            store.save(app.token_cache.serialize())
+        return renewed
 
     return Credential(_identity(first, token, tenant), acquire)
 
 
-def _application(tenant: Tenant, http: object, clock: Callable[[], datetime]) -> Any:
+def _check(tenant: Tenant, attended: bool) -> None:
+    """Refuse what cannot become a sign-in before anything is asked."""
+    if tenant.sign_in.client_id == NO_APP:
+        raise UsageError(f"{tenant.name}: the tenant file names no app registration yet.", f"runbook app {tenant.key}")
+    if tenant.sign_in.method != "certificate" and not attended:
+        raise SignInError(
+            f"Nobody is here to sign in by {tenant.sign_in.method}.",
+            "For runs without a person set sign_in.method to certificate in the tenant file.",
+        )
+
+
+def _as_person(
+    tenant: Tenant,
+    scopes: list[str],
+    http: object,
+    show: Show,
+    clock: Callable[[], datetime],
+    store: tokencache.Store | None,
+) -> tuple[Any, Json]:
+    """Return msal's app and its answer: of the kept sign-in if Entra still takes it, else after asking the person.
+
+    Without a `store` the person is always asked, and nothing is kept.
+    """
+    silent = _silently(tenant, scopes, http, clock, store) if store else None
+    if silent:
+        app, first = silent
+    else:
+        with _in_words(tenant):
+            app = _application(tenant, http, clock)
+            first = _SIGN_INS[tenant.sign_in.method](app, scopes, show, clock(), tenant.sign_in.account)
+        proof.access_token(first, tenant)
+        proof.check_person(first, app.get_accounts(), tenant, clock())
+    why_not = store.save(app.token_cache.serialize()) if store else ""
+    if silent:
+        then = "This machine kept the sign-in, encrypted; Microsoft Entra took it again just now."
+    elif not store:
+        then = "This sign-in may change something, so it is kept nowhere."
+    elif why_not:
+        then = f"You will be asked again in each notebook, because {why_not}."
+    else:
+        then = f"This machine keeps it encrypted: later notebooks ask nothing, until 'runbook signout {tenant.key}'."
+    show(SignInPrompt(f"Signed in as {proof.person(first)}. {then}"))
+    return app, first
+
+
+def _silently(
+    tenant: Tenant, scopes: list[str], http: object, clock: Callable[[], datetime], store: tokencache.Store
+) -> tuple[Any, Json] | None:
+    """Return what the kept sign-in of the tenant's own account leads to: a new proof, checked like the first.
+
+    None when nothing is kept, or Entra or our checks refuse it.
+    """
+    kept = store.load()
+    if not kept:
+        return None
+    with _in_words(tenant):
+        app = _application(tenant, http, clock, kept)
+        own = [one for one in app.get_accounts() if _is_own(one, tenant)]
+        if len(own) != 1:
+            return None
+        first = app.acquire_token_silent_with_error(scopes, own[0], force_refresh=True) or {}
+    if "access_token" not in first:
+        return None
+    try:
+        proof.access_token(first, tenant)
+        proof.check_person(first, own, tenant, clock())
+    except (SignInError, WrongTenant):
+        return None
+    return app, dict(first)
+
+
+def _is_own(account: Json, tenant: Tenant) -> bool:
+    home = account["home_account_id"].partition(".")[2]
+    return home == tenant.tenant_id and tenant.sign_in.account in ("", account["username"].lower())
+
+
+def _application(tenant: Tenant, http: object, clock: Callable[[], datetime], kept: str = "") -> Any:
     cloud, settings = tenant.cloud, tenant.sign_in
     options: Json = {
         "authority": f"{cloud.login}/{tenant.tenant_id}",
@@ -110,35 +204,39 @@ def _application(tenant: Tenant, http: object, clock: Callable[[], datetime]) ->
         "instance_discovery": False,
     }
     if settings.method != "certificate":
-        return msal.PublicClientApplication(settings.client_id, **options)
-    key, public = certificate.read(settings.certificate, os.environ.get(certificate.PASSWORD, ""), clock())
-    credential = {"private_key": key, "public_certificate": public}
+        cache = msal.SerializableTokenCache()
+        cache.deserialize(kept)
+        return msal.PublicClientApplication(settings.client_id, token_cache=cache, **options)
+    pair = certificate.read(settings.certificate, os.environ.get(certificate.PASSWORD, ""), clock())
+    # msal signs with a loaded key as it is; a text it would load and check anew for every app
+    credential = {"private_key": pair.key, "public_certificate": pair.public_pem}
     return msal.ConfidentialClientApplication(settings.client_id, client_credential=credential, **options)
 
 
-def _by_certificate(app: Any, scopes: list[str], _show: Callable[[str], None]) -> Json:
-    return dict(app.acquire_token_for_client(scopes))
+def _by_browser(app: Any, scopes: list[str], show: Show, now: datetime, account: str) -> Json:
+    until = now + timedelta(seconds=PATIENCE)
 
-
-def _by_browser(app: Any, scopes: list[str], show: Callable[[str], None]) -> Json:
     def open_by_hand(address: str) -> None:
-        show(f"No browser could be opened from here. Open this address on this machine: {address}")
+        words = f"No browser could be opened from here. Open this address on this machine: {address}"
+        show(SignInPrompt(words, address, expires=until))
 
-    show(f"A browser window opens: sign in there within {PATIENCE // 60} minutes.")
+    show(SignInPrompt(f"A browser window opens: sign in there within {PATIENCE // 60} minutes.", expires=until))
     timing = {"timeout": PATIENCE, "auth_uri_callback": open_by_hand}
-    return dict(app.acquire_token_interactive(scopes, prompt="select_account", **timing))
+    whom = {"login_hint": account} if account else {"prompt": "select_account"}
+    return dict(app.acquire_token_interactive(scopes, **whom, **timing))
 
 
-def _by_device_code(app: Any, scopes: list[str], show: Callable[[str], None]) -> Json:
+def _by_device_code(app: Any, scopes: list[str], show: Show, now: datetime, _account: str) -> Json:
     flow: Json = app.initiate_device_flow(scopes)
     if "user_code" not in flow:
         return flow
-    minutes = flow["expires_in"] // 60
-    show(f"Open {flow['verification_uri']} in a private window and enter {flow['user_code']} within {minutes} minutes.")
+    url, code, seconds = flow["verification_uri"], flow["user_code"], flow["expires_in"]
+    words = f"Open {url} in a private window and enter {code} within {seconds // 60} minutes."
+    show(SignInPrompt(words, url, code, now + timedelta(seconds=seconds)))
     return dict(app.acquire_token_by_device_flow(flow))
 
 
-_SIGN_INS = {"certificate": _by_certificate, "browser": _by_browser, "device-code": _by_device_code}
+_SIGN_INS = {"browser": _by_browser, "device-code": _by_device_code}
 
 
 def _again(app: Any, scopes: list[str], fresh: bool) -> Json:
@@ -157,80 +255,20 @@ def _in_words(tenant: Tenant) -> Iterator[None]:
     try:
         yield
     except (ValueError, KeyError, RuntimeError, msal.exceptions.MsalError) as error:
-        raise _refused(f"{error} {error.__context__ or ''}", tenant) from error
-
-
-def _refused(text: str, tenant: Tenant, name: str = "") -> SignInError:
-    """Return Entra's refusal in the administrator's words: hints from data, no decision rests on a code."""
-    hints = integration.facts()["sign_in_errors"]
-    found = re.search(r"AADSTS(\d+)", text)
-    code = int(found[1]) if found else 0
-    hint = hints.get(code) or hints.get(name) or {"cause": re.split(r"\r?\n| Trace ID", text)[0], "remedy": ""}
-    correlation = re.search(r"Correlation ID: ([0-9a-fA-F-]{36})", text)
-    marks = [f"AADSTS{code}" if code else name, f"correlation id {correlation[1]}" if correlation else ""]
-    marked = ", ".join(mark for mark in marks if mark)
-    message = f"Microsoft Entra did not sign the runbook in to {tenant.name}: {hint['cause']}"
-    link = f"{ERROR_PAGE}{code}" if code else ""
-    return SignInError(f"{message} ({marked})" if marked else message, hint["remedy"], link)
-
-
-def _token(result: Json, tenant: Tenant) -> str:
-    """Return the access token of msal's answer; raises SignInError without one, WrongTenant for another tenant's.
-
-    Microsoft may make access tokens unreadable any day; only one that can be read can be caught.
-    """
-    if "access_token" not in result:
-        raise _refused(result.get("error_description", ""), tenant, result.get("error", ""))
-    token: str = result["access_token"]
-    issued_by = _claims(token).get("tid", tenant.tenant_id)
-    if issued_by != tenant.tenant_id:
-        raise _wrong_tenant("The access token", issued_by, tenant)
-    return token
-
-
-def _check_person(first: Json, accounts: list[Json], tenant: Tenant, now: datetime) -> None:
-    """Check what msal does not: for whom the id_token is, until when, of which tenant, and where the account lives."""
-    claims = first.get("id_token_claims") or {}
-    if claims.get("aud") != tenant.sign_in.client_id or not accounts:
-        raise SignInError("The sign-in brought no proof of who signed in to this app.", "Sign in again.")
-    if claims.get("exp", 0) < now.timestamp() - SKEW:
-        raise SignInError("The proof of who signed in has expired.", "Set this machine's clock, then sign in again.")
-    who = claims.get("preferred_username", "The account")
-    if claims.get("tid") != tenant.tenant_id:
-        raise _wrong_tenant(who, claims.get("tid"), tenant)
-    home = accounts[0]["home_account_id"].partition(".")[2]
-    if home not in ("", tenant.tenant_id):
-        raise _wrong_tenant(f"{who} is a guest here; the account", home, tenant)
-
-
-def _wrong_tenant(what: str, other: object, tenant: Tenant) -> WrongTenant:
-    return WrongTenant(
-        f"{what} belongs to the tenant {other}, but the tenant file is about {tenant.name} ({tenant.tenant_id}).",
-        f"Sign in with an account of {tenant.domain}, in a private window; or correct the tenant file.",
-    )
+        raise proof.refused(f"{error} {error.__context__ or ''}", tenant) from error
 
 
 def _identity(first: Json, token: str, tenant: Tenant) -> Identity:
-    claims, person, settings = _claims(token), first.get("id_token_claims") or {}, tenant.sign_in
+    claims, person, settings = proof.claims(token), first.get("id_token_claims") or {}, tenant.sign_in
     application = settings.method == "certificate"
-    proof, name = (claims, "app_displayname") if application else (person, "preferred_username")
+    proven, name = (claims, "app_displayname") if application else (person, "preferred_username")
     granted = claims.get("roles", []) if application else (claims.get("scp") or first.get("scope", "")).split()
     return Identity(
         kind="application" if application else "person",
-        account=proof.get(name, settings.client_id),
-        object_id=proof.get("oid", ""),
+        account=proven.get(name, settings.client_id),
+        object_id=proven.get("oid", ""),
         tenant_id=tenant.tenant_id,
         client_id=settings.client_id,
         method=settings.method,
         permissions=frozenset(one.rpartition("/")[2] for one in granted),
     )
-
-
-def _claims(token: str) -> Json:
-    """Return what a readable access token says, nothing for an opaque one; Graph alone checks its signature."""
-    try:
-        payload = token.split(".")[1]
-        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-    except (IndexError, ValueError):
-        return {}
-    return claims if isinstance(claims, dict) else {}

@@ -28,6 +28,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         if name in TRAPS or name.lower().endswith("_proxy") or name.startswith("RUNBOOK_"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("NETRC", str(tmp_path / "no.netrc"))
+    monkeypatch.setenv("RUNBOOK_TOKEN_CACHE", "memory")  # or a developer's own keyring would keep sign-ins of tests
 
 
 @pytest.fixture(scope="session")

@@ -149,6 +149,17 @@ def test_the_example_explains_every_key_and_is_itself_sound() -> None:
     assert "_example" not in settings.keys(parameters)
 
 
+def test_the_account_that_may_sign_in_is_known_whatever_its_case_and_in_no_record(folder: Path) -> None:
+    text = GOOD.replace("browser,", "browser, account: Dana@Contoso.com,")
+    (folder / "contoso.yaml").write_text(text)
+    tenant = settings.load(folder, "contoso", NOW)
+    assert tenant.sign_in.account == "dana@contoso.com"
+    assert "account" not in settings.plain(tenant)["sign_in"]
+    assert faults(folder, GOOD.replace("browser,", "browser, account: dana,")) == [
+        "line 5: sign_in.account: 'dana' is not an account name such as dana@contoso.com"
+    ]
+
+
 def test_what_a_record_keeps_of_the_file_names_no_path(folder: Path) -> None:
     text = GOOD.replace("method: browser", "method: certificate, certificate: secret.pem")
     (folder / "t.yaml").write_text(text, encoding="utf-8")

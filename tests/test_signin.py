@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -17,7 +18,7 @@ from runbook_lib import integration, signin
 from runbook_lib.errors import RunbookError, SignInError, Unreachable, WrongTenant
 from runbook_lib.graph import session
 from runbook_lib.model import Json, SignIn, Tenant
-from runbook_lib.signin import Credential
+from runbook_lib.signin import Credential, SignInPrompt
 from tests.fakes import CLIENT, CONTOSO, FABRIKAM, TENANT, Clock, Script, answer
 
 NOW = Clock().now.timestamp()
@@ -69,7 +70,7 @@ def entra(
 
 
 def sign_in(
-    http: requests.Session, tenant: Tenant = PERSON, *, attended: bool = True, show: Callable[[str], None] = print
+    http: requests.Session, tenant: Tenant = PERSON, *, attended: bool = True, show: signin.Show = print
 ) -> Credential:
     calls = ["rooms", "room_calendar"]
     return signin.sign_in(tenant, calls, http, attended=attended, show=show, clock=Clock())
@@ -80,12 +81,12 @@ def form(request: requests.PreparedRequest) -> dict[str, list[str]]:
 
 
 def test_a_person_is_told_where_to_enter_which_code() -> None:
-    shown: list[str] = []
+    shown: list[SignInPrompt] = []
     with entra(tokens()) as (http, cloud):
         credential = sign_in(http, show=shown.append)
-    assert "https://login.example/device" in shown[0]
-    assert "ABC123" in shown[0]
-    assert "15 minutes" in shown[0]
+    page, words = "https://login.example/device", "in a private window and enter ABC123 within 15 minutes."
+    assert shown[0] == SignInPrompt(f"Open {page} {words}", page, "ABC123", Clock().now + timedelta(minutes=15))
+    assert str(shown[0]) == f"Open {page} {words}"
     assert credential.identity == signin.Identity(
         kind="person",
         account="megan@contoso.example",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -84,9 +85,52 @@ PFX = pkcs12.serialize_key_and_certificates(b"runbook", KEY, GOOD, [issued(OTHER
 def test_every_usual_file_gives_the_key_and_its_own_certificate(tmp_path: Path, content: bytes, password: str) -> None:
     file = tmp_path / "runbook.pem"
     file.write_bytes(content)
-    key, public = certificate.read(file, password, NOW)
-    assert load_pem_private_key(key.encode(), None).public_key() == KEY.public_key()
-    assert x509.load_pem_x509_certificate(public.encode()) == GOOD
+    pair = certificate.read(file, password, NOW)
+    assert pair.key.private_numbers() == KEY.private_numbers()
+    assert pair.certificate == GOOD
+    assert x509.load_pem_x509_certificate(pair.public_pem.encode()) == GOOD
+
+
+def test_a_file_is_loaded_once_until_it_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loads: list[bytes] = []
+
+    def load(data: bytes, password: bytes | None) -> object:
+        loads.append(data)
+        return load_pem_private_key(data, password)
+
+    monkeypatch.setattr(certificate, "load_pem_private_key", load)
+    file = tmp_path / "runbook.pem"
+    file.write_bytes(PLAIN)
+    first = certificate.read(file, "", NOW)
+    assert certificate.read(file, "", NOW) is first
+    assert len(loads) == 1
+    with pytest.raises(CertificateError, match="not today"):
+        certificate.read(file, "", NOW + timedelta(days=9))  # a file that is loaded may still have run out
+    file.write_bytes(key_pem(OTHER, NoEncryption()) + pem(issued(OTHER)))
+    os.utime(file, ns=(1, 1))
+    assert certificate.read(file, "", NOW).key.private_numbers() == OTHER.private_numbers()
+
+
+def test_a_loaded_key_opens_for_no_other_passphrase(tmp_path: Path) -> None:
+    file = tmp_path / "runbook.pem"
+    file.write_bytes(LOCKED)
+    pair = certificate.read(file, PASSPHRASE, NOW)
+    assert "key=" not in repr(pair)
+    with pytest.raises(CertificateError, match="another passphrase"):
+        certificate.read(file, "wrong", NOW)
+
+
+@pytest.mark.parametrize("password", ["", PASSPHRASE], ids=["open", "protected"])
+def test_a_certificate_made_here_signs_in_for_a_year(tmp_path: Path, password: str) -> None:
+    file = tmp_path / "keys" / "contoso.pem"
+    made = certificate.make(file, "Calendar Runbook", password, NOW)
+    assert certificate.read(file, password, NOW).certificate == made.certificate
+    assert (b"ENCRYPTED" in file.read_bytes()) == bool(password)
+    assert made.certificate.not_valid_after_utc == NOW + timedelta(days=365)
+    if os.name == "posix":
+        assert [path.stat().st_mode & 0o777 for path in (file, file.parent)] == [0o600, 0o700]
+    with pytest.raises(CertificateError, match="is there already"):
+        certificate.make(file, "Calendar Runbook", password, NOW)
 
 
 FAULTS: Iterable[tuple[str, bytes, str, str]] = [

@@ -1,0 +1,212 @@
+"""The commands of a first evening: `runbook new`, `doctor` and `signout`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from runbook_lib.errors import UsageError
+from runbook_lib.model import NO_APP, Cloud
+from runbook_lib.terminal import AsJson, console, print_json
+
+if TYPE_CHECKING:
+    from runbook_lib.model import Finding
+    from runbook_lib.newtenant import Found, Place
+
+METHODS = ("browser", "device-code", "certificate")
+QUICK = (
+    "A quick look signs you in through {name}, Microsoft's own app, which every tenant has. What an administrator "
+    "consents to there stays there after tonight, for everybody of the tenant who uses that app; the audit log names "
+    "Microsoft's app and not this runbook; and some tenants block it. To undo it: Entra admin center > Enterprise "
+    "applications > {name} > Permissions."
+)
+OWN = (
+    "To read the tenant, the runbook needs an app registration of its own: read-only, used by nobody else, and deleted "
+    "in one click when the work is done. It is not Cronofy's app, and not how you sign in at step 4."
+)
+
+
+def say(*lines: str, error: bool = True) -> None:
+    """Print lines for people: on standard error, or on standard output what is a result."""
+    console(stderr=error).print("\n".join(lines), markup=False, soft_wrap=True)
+
+
+def person() -> bool:
+    """Return whether somebody is here to answer."""
+    return sys.stdin.isatty()
+
+
+def _answer(given: str, question: str, default: str | None = None) -> str:
+    """Return what an option gave, else a person's answer, else the default."""
+    if given or not person():
+        return given or default or ""
+    return str(typer.prompt(question, default=default, err=True)).strip()
+
+
+def new(
+    tenant: Annotated[str, typer.Argument(help="A short name for the tenant: letters, digits, hyphens.")],
+    domain: Annotated[str, typer.Option(help="The domain of the tenant's mailboxes.")] = "",
+    name: Annotated[str, typer.Option(help="The organization's name, as people know it.")] = "",
+    admin: Annotated[str, typer.Option(help="Who signs in and accepts in steps 4 and 5.")] = "",
+    spaceiq_admin: Annotated[str, typer.Option(help="Who works in SpaceIQ in steps 1 to 3.")] = "",
+    method: Annotated[str, typer.Option(help=f"How the runbook signs in: {', '.join(METHODS)}.")] = "",
+    client_id: Annotated[str, typer.Option(help="The runbook's app registration, if there is one already.")] = "",
+    quick_look: Annotated[
+        bool, typer.Option(help="Sign in through Microsoft's shared app; a warning is shown.")
+    ] = False,
+    certificate: Annotated[str, typer.Option(help="Method certificate: the file with key and certificate.")] = "",
+    account: Annotated[str, typer.Option(help="The only account that may sign the runbook in.")] = "",
+    cloud: Annotated[
+        str, typer.Option(help="A cloud's name or cloud file; default: the one that has the domain.")
+    ] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Make a tenant file: ask what is not given as an option, look the domain up, write it with every key explained."""
+    from runbook_lib import newtenant, records
+
+    parameters = records.home("parameters")
+    path = newtenant.checked_key(parameters, tenant)
+    missing = [option for option, given in (("--domain", domain), ("--name", name), ("--admin", admin)) if not given]
+    if missing and not person():
+        raise UsageError("Nobody is here to answer questions.", f"Give {', '.join(missing)}.")
+    asked = _answer(domain, "Domain of the tenant's mailboxes, for example contoso.com")
+    found = newtenant.look_up(newtenant.checked_domain(asked), _clouds(cloud, parameters))
+    where = f"{found.cloud} ({found.region})" if found.region else found.cloud
+    say(f"{found.domain} is the tenant {found.tenant_id} in the cloud {where}.")
+    answers = _basics(found, name, admin, spaceiq_admin)
+    answers |= _sign_in(tenant, method, client_id, quick_look, certificate, account)
+    made = newtenant.write(parameters, tenant, answers)
+    following = f"runbook {'app' if made.sign_in.client_id == NO_APP else 'doctor'} {tenant}"
+    if as_json:
+        print_json({"file": str(path), "tenant_id": found.tenant_id, "cloud": found.cloud, "next": following})
+        return
+    say(f"Wrote {path}. Compare its tenant_id with Entra admin center > Overview before you go on.", error=False)
+    say(*([OWN] if made.sign_in.client_id == NO_APP else []), f"Next: {following}", error=False)
+
+
+def _clouds(named: str, parameters: Path) -> dict[str, Cloud]:
+    """Return the clouds to ask, by what a tenant file calls them: all of Microsoft's, or the one that is named."""
+    from runbook_lib import integration, settings
+
+    known = dict(integration.clouds())
+    if not named:
+        return known
+    if named in known:
+        return {named: known[named]}
+    file = Path(named)
+    if not file.is_file():
+        raise UsageError(f"{named} is no cloud file, and none of {', '.join(known)}.", "runbook sandbox writes one.")
+    own = settings.cloud_file(file)
+    try:
+        shown = Path(os.path.relpath(file.resolve(), parameters.resolve())).as_posix()
+    except ValueError:  # on another drive of Windows
+        shown = file.resolve().as_posix()
+    return {shown: own}
+
+
+def _basics(found: Found, name: str, admin: str, spaceiq_admin: str) -> dict[Place, str]:
+    guess = found.domain.partition(".")[0].capitalize()
+    answers: dict[Place, str] = {
+        ("name",): _answer(name, "Name of the organization", guess),
+        ("tenant_id",): found.tenant_id,
+        ("domain",): found.domain,
+        ("admin",): _answer(admin, "Administrator who accepts in steps 4 and 5 (account name)"),
+        ("cloud",): found.cloud,
+    }
+    spaceiq = _answer(spaceiq_admin, "Who works in SpaceIQ in steps 1 to 3 (may stay empty)", "")
+    return answers | ({("spaceiq_admin",): spaceiq} if spaceiq else {})
+
+
+def _sign_in(key: str, method: str, client_id: str, quick: bool, certificate: str, account: str) -> dict[Place, str]:
+    """Ask how the runbook signs in, and through which app."""
+    from runbook_lib import integration, tokencache
+
+    shared = integration.facts()["graph_command_line"]
+    method = _answer(method, f"How the runbook signs in ({', '.join(METHODS)})", "browser")
+    if method not in METHODS:
+        raise UsageError(f"{method!r} is no way to sign in.", f"Choose one of {', '.join(METHODS)}.")
+    if quick and (client_id or method == "certificate"):
+        raise UsageError("A quick look is for a person, through Microsoft's app.", "Leave out --quick-look.")
+    if not (quick or client_id) and method != "certificate" and person():
+        say(QUICK.format(**shared))
+        question = "Only a quick look that way, instead of an app registration of your own?"
+        quick = typer.confirm(question, default=False, err=True)
+    elif quick:
+        say(QUICK.format(**shared))
+    answers: dict[Place, str] = {
+        ("sign_in", "method"): method,
+        ("sign_in", "client_id"): shared["client_id"] if quick else client_id or NO_APP,
+    }
+    if method == "certificate":
+        default = (tokencache.folder() / "certificates" / f"{key}.pem").as_posix()
+        answers["sign_in", "certificate"] = _answer(certificate, "File of key and certificate", default)
+    return answers | ({("sign_in", "account"): account} if account else {})
+
+
+def signout(
+    tenant: Annotated[str, typer.Argument(help="Tenant key.", show_default=False)] = "",
+    everyone: Annotated[bool, typer.Option("--all", help="Of every tenant.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Remove the sign-ins that are kept encrypted on this machine: a tenant's, or all."""
+    from runbook_lib import records, settings, tokencache
+
+    if bool(tenant) == everyone:
+        raise UsageError("Whose sign-in is to be removed?", "Name one tenant, or use --all.")
+    known = settings.load(records.home("parameters"), tenant) if tenant else None
+    removed = []
+    for one in tokencache.kept(known.tenant_id if known else ""):
+        tokencache.forget(one)
+        removed.append({"accounts": one.accounts, "tenant_id": one.tenant_id, "client_id": one.client_id})
+    login = known.cloud.login if known else "https://login.microsoftonline.com"
+    page = f"{login}/{known.tenant_id if known else 'common'}/oauth2/v2.0/logout"
+    if as_json:
+        print_json({"removed": removed, "browser": page})
+        return
+    lines = [
+        f"Removed: {', '.join(one['accounts']) or 'unreadable'}, tenant {one['tenant_id']}, app {one['client_id']}."
+        for one in removed
+    ]
+    say(
+        *(lines or ["Nothing is kept on this machine."]),
+        f"A browser that is signed in stays so; to sign it out, open there: {page}",
+        "A notebook that runs stays signed in until its kernel is shut down.",
+        error=False,
+    )
+
+
+def doctor(
+    tenant: Annotated[str, typer.Argument(help="Tenant key; without it only this computer and the network.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Say what works tonight, what is missing, and how to get it; the exit code is the worst that was seen."""
+    from dataclasses import asdict
+
+    from runbook_lib import doctor as visits
+    from runbook_lib import model, records
+
+    visit = visits.Visit(records.home("parameters"), tenant, person(), lambda prompt: say(str(prompt)))
+    found = list(visits.examine(visit))
+    if as_json:
+        print_json([asdict(one) for one in found])
+    else:
+        _print_findings(found)
+    raise typer.Exit(model.worst(one.status for one in found).exit_code)
+
+
+def _print_findings(found: list[Finding]) -> None:
+    from rich.table import Table
+
+    from runbook_lib.cards import status_words
+
+    table = Table("about", "")
+    for heading in ("saw", "what to do"):
+        table.add_column(heading, overflow="fold")  # an id or a path that is cut off is of no use
+    for one in found:
+        about = one.subject if one.subject.lower().startswith(one.check) else f"{one.check}: {one.subject}".rstrip(": ")
+        table.add_row(about, status_words(one.status), one.saw, one.remedy)
+    console().print(table, markup=False)
