@@ -43,6 +43,7 @@ class Kind(StrEnum):
     SIGNATURE = "signature"
     TIME = "time stamp"
     CHAIN = "chain of runs"
+    ARCHIVED = "moved to an archive"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,14 +11,14 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from runbook_lib import bag, chain, integration, leaks, records, settings, signature, timestamp
+from runbook_lib import bag, chain, integration, leaks, receipts, records, settings, signature, timestamp
 from runbook_lib.bag import INFO, MANIFEST, SIGNATURE, STAMP, TAG_MANIFEST, WITNESSES, Fault, Kind
-from runbook_lib.errors import ArchiveError
+from runbook_lib.errors import ArchiveError, UsageError
 from runbook_lib.instructions import REHEARSAL, instructions
 from runbook_lib.records import Record
 
@@ -81,6 +81,32 @@ def _stamp(folder: Path, authority: str) -> None:
         log.warning("No time stamp. %s", error)
 
 
+def stamp(folder: Path, by: Trust | None = None) -> None:
+    """Add a time stamp to a sealed run that has none: it proves that the seal existed then, not when it was made.
+
+    It lies beside the tag manifest, which lists nothing that vouches for it. Raises UsageError when no authority is
+    named, ArchiveError when the run is not as it was sealed, has a time stamp, or the authority gives none.
+    """
+    by = by or trust()
+    if not by.authority:
+        raise UsageError("No time stamp authority is named.", "Set RUNBOOK_TIMESTAMP_AUTHORITY to its address.")
+    if faults := verify(folder, by):
+        words = " ".join(f"{one.kind}: {one.path}." for one in faults)
+        raise ArchiveError(f"{folder} is not as it was sealed, so it gets no time stamp. {words}", "Restore it first.")
+    if is_stamped(folder):
+        raise ArchiveError(f"{folder} has a time stamp.", "Nothing is left to do: a time stamp is never replaced.")
+    try:
+        records.write_new(folder / STAMP, timestamp.ask(by.authority, (folder / TAG_MANIFEST).read_bytes()))
+    except OSError as error:
+        raise _blocked(folder, error) from error
+    _protect(folder)
+
+
+def is_stamped(folder: Path) -> bool:
+    """Tell whether there is a time stamp; `verify` says whether it is one on this seal."""
+    return (folder / STAMP).exists()
+
+
 def seal_hash(folder: Path) -> str:
     """Return the seal, the number for the change ticket: the SHA-256 of the tag manifest; ArchiveError if unsealed."""
     if not records.is_sealed(folder):
@@ -103,8 +129,7 @@ def verify(folder: Path, by: Trust | None = None) -> tuple[Fault, ...]:
     if not records.is_sealed(folder):
         return (Fault(Kind.UNSEALED, TAG_MANIFEST, "The run was never sealed, or its seal was taken away."),)
     try:
-        faults = (*_seal_faults(folder), *_contradictions(folder))
-        return (*faults, *(one for one in _testimony(folder, by or trust()) if isinstance(one, Fault)))
+        return (*_faults(folder), *(one for one in _testimony(folder, by or trust()) if isinstance(one, Fault)))
     except OSError as error:
         raise _blocked(folder, error) from error
 
@@ -174,10 +199,18 @@ def _write_tags(folder: Path, record: Record, now: datetime, by: Trust) -> None:
     contents = {name: text.encode() for name, text in tags.items()}
     if by.key:
         contents[SIGNATURE] = signature.sign(by.key, seal)
-    for name in (*tags, *WITNESSES):
-        (folder / name).unlink(missing_ok=True)  # left there by a sealing that was interrupted
-    for name, content in (contents | {TAG_MANIFEST: seal}).items():
-        records.write_new(folder / name, content)
+    _clear(folder, (*tags, *WITNESSES))  # left there by a sealing that was killed
+    try:
+        for name, content in (contents | {TAG_MANIFEST: seal}).items():
+            records.write_new(folder / name, content)
+    except ArchiveError:
+        _clear(folder, contents)
+        raise
+
+
+def _clear(folder: Path, names: Iterable[str]) -> None:
+    for name in names:
+        (folder / name).unlink(missing_ok=True)
 
 
 def _info(folder: Path, record: Record, now: datetime, key: str, authority: str) -> str:
@@ -204,6 +237,18 @@ def _protect(folder: Path) -> None:
     for path in bag.files(folder):
         with contextlib.suppress(OSError):  # not ours, or a share without permissions; the hashes stand all the same
             path.chmod(path.stat().st_mode & ~0o222)
+
+
+def _faults(folder: Path) -> list[Fault]:
+    """Return how the folder differs from what was sealed; what was removed after it was archived is one fault."""
+    found = list(_seal_faults(folder))
+    moved = [one for one in found if one.kind is Kind.DELETED and not receipts.KEPT.fullmatch(one.path)]
+    where = receipts.removed(folder, seal_hash(folder)) if moved else ""
+    if not where:
+        return [*found, *_contradictions(folder)]
+    words = f"{len(moved)} of its files were removed here once they were verified there: runbook verify {where}"
+    rest = [one for one in found if one not in moved and one.kind is not Kind.OXUM]
+    return [Fault(Kind.ARCHIVED, "data", words), *rest]
 
 
 def _seal_faults(folder: Path) -> Iterator[Fault]:
@@ -243,6 +288,10 @@ def _record_faults(path: Path) -> Iterator[str]:
     try:
         record = records.read(path)
     except ArchiveError as error:
+        if isinstance(error.__cause__, OSError):
+            raise error.__cause__ from None  # we could not look
+        if error.__cause__ is None:
+            raise  # a newer runbook wrote it, which is no damage
         yield error.message
         return
     for wrong in settings.validator(records.schema()).iter_errors(json.loads(path.read_bytes())):
@@ -258,5 +307,5 @@ def _record_faults(path: Path) -> Iterator[str]:
 def _blocked(folder: Path, error: OSError) -> ArchiveError:
     return ArchiveError(
         f"{error.filename or folder} cannot be read or written: {error.strerror or error}.",
-        "Free space, correct the permissions, or copy the folder elsewhere; then try again.",
+        "Close the program that has it open, free space, or correct the permissions; then try again.",
     )

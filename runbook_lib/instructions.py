@@ -20,7 +20,7 @@ def instructions(record: Record, files: int, key: str, authority: str) -> str:
         stamp="" if cloud["microsoft"] else f"Cloud {cloud['name']}: {REHEARSAL}.\n",
         files=files,
         signature=SIGNED.format(key=key, **names) if key else UNSIGNED,
-        stamp_words=STAMPED.format(authority=authority, **names) if authority else UNSTAMPED,
+        stamp_words=(STAMPED if authority else UNSTAMPED).format(authority=authority, **names),
         proves=SIGNED_PROVES if key else UNSIGNED_PROVES,
     )
 
@@ -111,9 +111,13 @@ STAMPED = """\
 
      openssl ts -verify -in {stamp} -data {tag_manifest} -CAfile authority.pem
      openssl ts -reply -in {stamp} -text
+
+   One that was added later says only that the seal existed at its time.
 """
 
 UNSTAMPED = """\
 6. When was it sealed?
    bag-info.txt says when, by the clock of the computer that sealed it. No authority was asked: there is NO TIME STAMP.
+   If there is a file {stamp} all the same, it was added later, and says that the seal existed at
+   its time; openssl ts -reply -in {stamp} -text shows which.
 """

@@ -1,4 +1,4 @@
-"""`runbook seal` and `runbook verify`: what they say, what they exit with."""
+"""`runbook seal`, `runbook verify` and `runbook push`: what they say, what they exit with."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pytest
 from typer.testing import CliRunner
 
 from runbook_lib import cli
-from runbook_lib.errors import ArchiveError
-from tests.fake_runs import two_steps
+from runbook_lib.errors import ArchiveError, UsageError
+from tests.fake_runs import add, new_run, passing, two_steps
 from tests.test_signature import forge, new_key
 
 
@@ -26,7 +26,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def said(*arguments: str) -> tuple[int, str]:
     """Run the command and return its exit code and what it printed."""
     done = CliRunner().invoke(cli.app, arguments)
-    if isinstance(done.exception, ArchiveError):
+    if isinstance(done.exception, ArchiveError | UsageError):
         raise done.exception
     return done.exit_code, done.output
 
@@ -74,3 +74,61 @@ def test_a_refused_seal_says_why_and_leaves_the_run_open(run: Path, spoil: Calla
     with pytest.raises(ArchiveError):
         said("seal", "contoso", *spoil(run))
     assert said("verify", "contoso")[0] == 3
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> str:
+    """An empty folder, as an address."""
+    (tmp_path / "archive").mkdir()
+    return (tmp_path / "archive").as_uri()
+
+
+def test_a_sealed_run_is_pushed_verified_there_and_removed_here(run: Path, archive: str) -> None:
+    said("seal", "contoso")
+    code, words = said("push", "contoso", "--to", archive)
+    assert (code, "11 objects sent, 0 there already" in words) == (0, True)
+    assert "WARNING: not known to be immutable (unknown). A folder does not show" in words
+    code, words = said("push", "contoso", "--to", archive, "--remove-local")
+    assert (code, "0 objects sent, 11 there already" in words, "3 files removed here" in words) == (0, True, True)
+    address = f"{archive}/contoso/{run.name}"
+    code, words = said("verify", "contoso")
+    assert (code, f"runbook verify {address}" in words) == (3, True)
+    code, words = said("verify", address)
+    assert (code, f"{address} is as it was sealed" in words, "Immutable: unknown." in words) == (0, True, True)
+    assert said("status", "contoso")[0] == 0
+
+
+def test_the_environment_names_the_archive_and_all_runs_are_pushed_but_the_open_ones(
+    run: Path, archive: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UsageError, match="No archive is named"):
+        said("push", "contoso")
+    monkeypatch.setenv("RUNBOOK_ARCHIVE", archive)
+    said("seal", "contoso")
+    add(new_run(run.parent.parent, "fabrikam"), "06_access", passing())
+    code, words = said("push", "--all", "--json")
+    answer: dict[str, Any] = json.loads(words)
+    assert (code, answer["archive"], answer["immutability"]["hold"]) == (5, archive, "unknown")
+    assert [(one["run"].split("/")[0], one["exit_code"]) for one in answer["runs"]] == [("contoso", 0), ("fabrikam", 5)]
+    assert "runbook seal" in answer["runs"][1]["words"]
+
+
+def test_nothing_is_sent_where_immutability_is_required_and_not_seen(run: Path, archive: str, tmp_path: Path) -> None:
+    said("seal", "contoso")
+    with pytest.raises(UsageError, match="nothing was sent"):
+        said("push", "contoso", "--to", archive, "--require-immutable")
+    assert not list((tmp_path / "archive").iterdir())
+
+
+def test_a_time_stamp_that_is_insisted_on_and_not_given_is_an_error_and_the_seal_stands(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UsageError, match="RUNBOOK_TIMESTAMP_AUTHORITY"):
+        said("seal", "contoso", "--timestamp")
+    assert said("verify", "contoso")[0] == 3
+    monkeypatch.setenv("RUNBOOK_TIMESTAMP_AUTHORITY", "http://127.0.0.1:9/")
+    with pytest.raises(ArchiveError, match="without a time stamp"):
+        said("seal", "contoso", "--timestamp")
+    assert said("verify", "contoso")[0] == 0
+    with pytest.raises(ArchiveError, match="did not answer"):
+        said("seal", "contoso", "--timestamp")

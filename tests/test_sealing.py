@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
-from collections.abc import Callable
+import resource
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -124,3 +128,107 @@ def test_sealing_that_was_interrupted_leaves_an_unsealed_run_and_can_be_repeated
     evidence.seal(run, clock=lambda: NOW)
     assert evidence.verify(run) == ()
     assert payload(run) == before
+
+
+@contextmanager
+def limited(size: int) -> Iterator[None]:
+    """Let no file grow beyond `size` bytes, as a full quota does."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("size", [0, 100, 300])
+def test_a_quota_that_is_used_up_leaves_the_run_as_it_was(run: Path, size: int) -> None:
+    before = sorted(run.rglob("*")), payload(run)
+    with limited(size), pytest.raises(ArchiveError, match="cannot be written") as refused:
+        evidence.seal(run, clock=lambda: NOW)
+    assert "Free space" in refused.value.remedy
+    assert (sorted(run.rglob("*")), payload(run)) == before
+    evidence.seal(run, clock=lambda: NOW)
+    assert evidence.verify(run) == ()
+
+
+def read_only(folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Simulated, because root may write anywhere."""
+
+    def denied(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", str(folder))
+
+    monkeypatch.setattr(tempfile, "mkstemp", denied)
+    return "Read-only file system"
+
+
+def locked_by_an_editor(folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """As Windows does with a file that another program keeps to itself; a record is read before any hash is made."""
+    read = Path.read_bytes
+
+    def denied(path: Path) -> bytes:
+        if path.name == "06_access.json":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", denied)
+    return str(folder / "data/06_access.json")
+
+
+def left_open(folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What an interrupted sealing left is open elsewhere, so Windows does not let it go."""
+    (folder / "VERIFY.txt").write_text("left")
+    unlink = Path.unlink
+
+    def denied(path: Path, missing_ok: bool = False) -> None:
+        if path.name == "VERIFY.txt":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", denied)
+    return str(folder / "VERIFY.txt")
+
+
+@pytest.mark.parametrize("spoil", [read_only, locked_by_an_editor, left_open])
+def test_what_the_system_refuses_is_no_damage_and_sealing_can_be_repeated(
+    run: Path, monkeypatch: pytest.MonkeyPatch, spoil: Callable[[Path, pytest.MonkeyPatch], str]
+) -> None:
+    before = payload(run)
+    with monkeypatch.context() as spoilt:
+        word = spoil(run, spoilt)
+        beside = sorted(run.rglob("*"))
+        with pytest.raises(ArchiveError) as refused:
+            evidence.seal(run, clock=lambda: NOW)
+    assert word in refused.value.message
+    assert "damaged" not in refused.value.message
+    assert refused.value.remedy
+    assert (sorted(run.rglob("*")), payload(run)) == (beside, before)
+    evidence.seal(run, clock=lambda: NOW)
+    assert evidence.verify(run) == ()
+
+
+def rewrite(run: Path, **fields: object) -> None:
+    """Change fields of a record, or take them out with None."""
+    path = run / "data/06_access.json"
+    row = json.loads(path.read_bytes()) | fields
+    path.write_bytes(records.to_json({name: value for name, value in row.items() if value is not None}))
+
+
+def test_a_record_of_a_newer_runbook_is_no_damage_but_for_the_newer_runbook(run: Path) -> None:
+    rewrite(run, schema=records.SCHEMA + 1)
+    with pytest.raises(ArchiveError) as refused:
+        evidence.seal(run, clock=lambda: NOW)
+    assert "damaged" not in refused.value.message
+    assert refused.value.remedy == "Read it with the newer runbook that wrote it."
+    rewrite(run, schema=records.SCHEMA)
+    evidence.seal(run, clock=lambda: NOW)
+    (run / "data/06_access.json").chmod(0o644)
+    rewrite(run, schema=records.SCHEMA + 1)
+    with pytest.raises(ArchiveError, match="this runbook knows"):  # could not look, which is no verdict
+        evidence.verify(run)
+
+
+def test_a_record_of_an_older_runbook_is_sealed_and_verified(run: Path) -> None:
+    rewrite(run, schema=1, waiting=None, controls=None, people=None)
+    evidence.seal(run, clock=lambda: NOW)
+    assert evidence.verify(run) == ()

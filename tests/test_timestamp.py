@@ -13,6 +13,7 @@ import pytest
 
 from runbook_lib import evidence, records
 from runbook_lib.bag import STAMP, Kind
+from runbook_lib.errors import ArchiveError, UsageError
 from runbook_lib.evidence import Trust
 from tests.fake_runs import NOW, two_steps
 
@@ -150,6 +151,33 @@ def test_a_time_stamp_of_an_authority_that_the_certificate_does_not_vouch_for_is
     evidence.seal(run, clock=lambda: NOW, by=Trust(authority=authority.url))
     stranger = Trust(authority_ca=Authority(tmp_path / "stranger").certificate)
     assert [(one.kind, one.path) for one in evidence.verify(run, stranger)] == [(Kind.TIME, STAMP)]
+
+
+def test_a_time_stamp_can_be_added_to_a_sealed_run_once(run: Path, authority: Authority) -> None:
+    evidence.seal(run, clock=lambda: NOW, by=Trust(authority="http://127.0.0.1:9/"))
+    number = evidence.seal_hash(run)
+    with pytest.raises(ArchiveError, match="did not answer"):
+        evidence.stamp(run, Trust(authority="http://127.0.0.1:9/"))
+    by = Trust(authority=authority.url, authority_ca=authority.certificate)
+    evidence.stamp(run, by)
+    assert (evidence.verify(run, by), evidence.seal_hash(run)) == ((), number)
+    assert "checked: authority.pem vouches" in told(run, by)
+    stamp = (run / STAMP).read_bytes()
+    with pytest.raises(ArchiveError, match="has a time stamp"):
+        evidence.stamp(run, by)
+    assert (run / STAMP).read_bytes() == stamp
+
+
+def test_a_changed_run_gets_no_time_stamp_and_without_an_authority_nothing_is_tried(
+    run: Path, authority: Authority
+) -> None:
+    evidence.seal(run, clock=lambda: NOW)
+    with pytest.raises(UsageError, match="RUNBOOK_TIMESTAMP_AUTHORITY"):
+        evidence.stamp(run)
+    (run / "data/note.txt").write_text("later")
+    with pytest.raises(ArchiveError, match="not as it was sealed"):
+        evidence.stamp(run, Trust(authority=authority.url))
+    assert not (run / STAMP).exists()
 
 
 def test_an_unasked_authority_leaves_no_word(run: Path) -> None:

@@ -1,0 +1,129 @@
+"""Where sealed runs are kept for good: Azure Blob, S3 or a folder. What is there is never replaced."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from runbook_lib import bag, records
+from runbook_lib.errors import ArchiveError, UsageError
+from runbook_lib.immutability import Hold, Immutability
+
+AZURE, S3 = ("abfs", "abfss", "az"), ("s3",)
+WRITE_LIKE = (
+    "Write az://CONTAINER/PATH, abfs://CONTAINER@ACCOUNT.dfs.core.windows.net/PATH, s3://BUCKET/PATH or a folder."
+)
+
+
+class Store(Protocol):
+    """A place for objects by path; every method raises ArchiveError when the place refuses or does not answer."""
+
+    @property
+    def url(self) -> str:
+        """Return the address, good from anywhere."""
+
+    @property
+    def endpoint(self) -> str:
+        """Return whose service it is."""
+
+    @property
+    def identity(self) -> str:
+        """Return what kind of credential it was opened with."""
+
+    def create(self, path: str, content: bytes) -> None:
+        """Keep `content` at `path`; raise FileExistsError, and change nothing, when something is there."""
+
+    def read(self, path: str) -> bytes:
+        """Return the bytes at `path`, as they are kept there now; raise ArchiveError when there are none."""
+
+    def names(self, under: str) -> list[str]:
+        """Return the path, from `under`, of every object below it."""
+
+    def immutability(self, path: str = "", /) -> Immutability:
+        """Return what keeps the place, or the object at `path`, from being changed."""
+
+
+@contextmanager
+def opened(url: str) -> Iterator[Store]:
+    """Open the place at `url`; raise UsageError for an address that names none or carries a credential.
+
+    Raises ArchiveError when the place does not exist, refuses or does not answer.
+    """
+    scheme = url.partition("://")[0].lower() if "://" in url else ""
+    if scheme in ("", "file"):
+        yield Folder(_path(url) if scheme else Path(url).expanduser())
+    elif scheme in (*AZURE, *S3):
+        _refuse_credentials(url)
+        from runbook_lib import objectstore
+
+        with (objectstore.azure if scheme in AZURE else objectstore.s3)(url) as cloud:
+            yield cloud
+    else:
+        raise UsageError(f"{scheme}:// is no archive that this runbook knows.", WRITE_LIKE)
+
+
+def _path(url: str) -> Path:
+    parts = urlsplit(url)
+    host = "" if parts.netloc.lower() in ("", "localhost") else f"//{parts.netloc}"
+    if host and os.name != "nt":
+        raise UsageError(f"{url} names another computer's folder.", "Mount the share and name the folder.")
+    return Path(url2pathname(host + parts.path))
+
+
+def _refuse_credentials(url: str) -> None:
+    """An address stands in logs, histories of shells and receipts; so it may not be one that opens anything."""
+    parts = urlsplit(url)
+    keyed = parts.password is not None or (parts.scheme == "s3" and parts.username is not None)
+    if keyed or parts.query or parts.fragment:
+        remedy = "Leave it away; credentials come from the environment (AZURE_STORAGE_*, AWS_*). See docs/archive.md."
+        raise UsageError(f"The {parts.scheme}:// address carries a credential or a query.", remedy)
+    if not parts.hostname:
+        raise UsageError(f"{url} names no container or bucket.", WRITE_LIKE)
+
+
+class Folder:
+    """A folder, on this computer or a share."""
+
+    endpoint = "file system"
+    identity = "the account that runs this"
+
+    def __init__(self, place: Path) -> None:
+        """Open a folder that is there: a share that is not mounted would be an archive on the wrong disk."""
+        if not place.is_dir():
+            raise ArchiveError(f"There is no folder {place}.", "Make it, or mount the share it lies on.")
+        self.place = place.absolute()
+        self.url = self.place.as_uri()
+
+    def create(self, path: str, content: bytes) -> None:
+        """Write the file in one piece; FileExistsError when it is there."""
+        try:
+            records.write_new(self.place / path, content)
+        except ArchiveError as error:
+            if isinstance(error.__cause__, FileExistsError):
+                raise error.__cause__ from None
+            raise ArchiveError(
+                error.message, "Free space or correct the permissions there, then push again."
+            ) from error
+
+    def read(self, path: str) -> bytes:
+        """Return the file's bytes."""
+        try:
+            return (self.place / path).read_bytes()
+        except OSError as error:
+            raise ArchiveError(f"{self.place / path} cannot be read: {error.strerror}.", "Then push again.") from error
+
+    def names(self, under: str) -> list[str]:
+        """Return every file below `under`."""
+        top = self.place / under
+        return sorted(path.relative_to(top).as_posix() for path in bag.files(top)) if top.is_dir() else []
+
+    def immutability(self, _path: str = "", /) -> Immutability:
+        """Say that nothing can be said."""
+        return Immutability(
+            Hold.UNKNOWN, "A folder does not show whether its files can be changed; ask whoever runs the storage."
+        )
