@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -13,13 +12,12 @@ from pathlib import Path
 from typing import Any, Protocol
 from uuid import uuid4
 
-import pytest
-
 from runbook_lib import store
 from runbook_lib.errors import ArchiveError
 from runbook_lib.evidence import Trust
 from runbook_lib.push import Pushed, Wish, push
 from runbook_lib.store import Store
+from tests.programs import program
 
 AZURITE = Path(__file__).parent / "azurite" / "node_modules" / ".bin" / "azurite-blob"
 INSTALL = "npm ci --prefix tests/azurite --ignore-scripts --no-audit --no-fund"
@@ -76,12 +74,10 @@ class S3Archive:
 
 @contextmanager
 def running_azurite(place: Path) -> Iterator[str]:
-    """Run Azurite and give the connection string of its account; skip loudly where it is not installed."""
-    program = AZURITE if AZURITE.exists() else shutil.which("azurite-blob")
-    if not program:
-        pytest.skip(f"Azurite is not installed: {INSTALL}")
+    """Run Azurite and give the connection string of its account."""
+    azurite = program("azurite-blob", str(AZURITE), install=INSTALL)
     options = "--blobPort 0 --inMemoryPersistence --skipApiVersionCheck --disableTelemetry"
-    with subprocess.Popen([program, *options.split()], cwd=place, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen([azurite, *options.split()], cwd=place, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
         listens = (re.search(r"listens on (http://\S+)", line) for line in process.stdout)
         address = next(found[1] for found in listens if found)

@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
 from runbook_lib import report
 from runbook_lib.model import Finding, Status
 from tests.fake_runs import NOW, TENANT, add, complete, new_run, passing, rooms
-
-QUIET = "--no-sandbox --disable-gpu --no-first-run --disable-background-networking".split()
+from tests.programs import chromium
 
 
 @pytest.fixture(scope="module")
 def page() -> Iterator[Page]:
     """A page of a browser without a network, on which an error of the script fails the test."""
     errors: list[str] = []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=QUIET)
+    with chromium() as browser:
         page = browser.new_page()
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.on("console", lambda message: errors.append(message.text))
         page.context.set_offline(True)
         yield page
-        browser.close()
     assert errors == []
 
 

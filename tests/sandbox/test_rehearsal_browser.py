@@ -2,39 +2,24 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
-
 import pytest
 import requests
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from runbook_lib.sandbox import connection
 from runbook_lib.sandbox.server import Sandbox
+from tests.programs import PATIENCE, chromium
 from tests.sandbox.signing_in import Client, tenant_of
 
-QUIET = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking".split()
-PATIENCE = 60_000
-"""Milliseconds that the browser waits for anything: the machine may be loaded."""
 ADMIN, MANAGER = "admin@relecloud.example", "spaceiq@relecloud.example"
 
 pytestmark = pytest.mark.timeout(300)
 
 
-@pytest.fixture
-def chromium() -> Iterator[Browser]:
-    """Chromium as the system has it."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=QUIET)
-        yield browser
-        browser.close()
-
-
-def window(chromium: Browser, sandbox: Sandbox) -> Page:
+def window(browser: Browser, sandbox: Sandbox) -> Page:
     """A window that shares nothing with any other, as a private one does; it trusts the sandbox's certificate."""
-    page = chromium.new_context(ignore_https_errors=True, base_url=sandbox.url).new_page()
+    page = browser.new_context(ignore_https_errors=True, base_url=sandbox.url).new_page()
     page.set_default_timeout(PATIENCE)
-    expect.set_options(timeout=PATIENCE)
     return page
 
 
@@ -46,11 +31,15 @@ def shows(page: Page, heading: str) -> None:
     expect(page.get_by_role("heading", level=1)).to_have_text(heading)
 
 
-def test_a_person_goes_through_the_change_and_steps_into_the_trap_once(
-    chromium: Browser, sandbox: Sandbox, client: Client
-) -> None:
-    everyday, private = window(chromium, sandbox), window(chromium, sandbox)
+def test_a_person_goes_through_the_change_and_steps_into_the_trap_once(sandbox: Sandbox, client: Client) -> None:
+    with chromium() as browser:
+        go_through_the_change(window(browser, sandbox), window(browser, sandbox))
+    assert _roles_in_graph(client) == 4
+    assert connection.roles(tenant_of(sandbox, "contoso")), "no other tenant was touched"
 
+
+def go_through_the_change(everyday: Page, private: Page) -> None:
+    """Walk from the deletion to the last room, by way of the everyday window, in which somebody else is signed in."""
     everyday.goto("/rehearsal")
     everyday.get_by_role("link", name="Relecloud").click()
     everyday.get_by_role("link", name="SpaceIQ").click()
@@ -86,8 +75,6 @@ def test_a_person_goes_through_the_change_and_steps_into_the_trap_once(
         press(everyday, "Finish the sync now")
     expect(everyday.get_by_text("5 of 5 synchronised")).to_be_visible()
     expect(everyday.get_by_text("Relecloud, by admin@relecloud.example")).to_be_visible()
-    assert _roles_in_graph(client) == 4
-    assert connection.roles(tenant_of(sandbox, "contoso")), "no other tenant was touched"
 
 
 def _replace_integration(page: Page) -> None:
