@@ -30,7 +30,8 @@ class Card:
     def __str__(self) -> str:
         """Return the card as plain lines."""
         mark = f"[{status_words(self.status)}] " if self.status else ""
-        return "\n".join([f"{mark}{self.title}", *(f"  {label}: {text}" for label, text in self.lines.items() if text)])
+        lines = (f"  {label}: {text}".replace("\n", "\n    ") for label, text in self.lines.items() if text)
+        return "\n".join([f"{mark}{self.title}", *lines])
 
     def html(self) -> str:
         """Return the card as HTML; every text is escaped, colours follow the theme."""
@@ -49,4 +50,5 @@ class Card:
 
     def _linked(self, label: str, text: str) -> str:
         href = self.links.get(label)
-        return f"<a href='{escape(href)}'>{escape(text)}</a>" if href else escape(text)
+        words = escape(text).replace("\n", "<br>")
+        return f"<a href='{escape(href)}'>{words}</a>" if href else words

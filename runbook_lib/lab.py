@@ -4,26 +4,24 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
 import nbformat
 
-from runbook_lib import records, run, settings
+from runbook_lib import records, settings
 from runbook_lib.errors import ArchiveError, UsageError
+from runbook_lib.presence import PRESENCE, presence, present
 from runbook_lib.records import STEPS
+from runbook_lib.tenantrun import only_one
 
 NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
 LAB_SETTINGS = Path(__file__).with_name("lab_settings")
 """JupyterLab's own settings for an evening: no news from outside, the system's theme, saved often."""
-PRESENCE = ".open.json"
-"""The file in the run's folder that says who works in it."""
 
 
 def prepare(key: str, now: datetime) -> Path:
@@ -39,6 +37,7 @@ def prepare(key: str, now: datetime) -> Path:
         copy = folder / "data" / f"{step}.ipynb"
         if step != "09_portfolio" and not copy.exists():
             records.write_new(copy, _working_copy(NOTEBOOKS / copy.name, {"tenant": key, "run_id": folder.name}))
+    _checkpoints(folder).mkdir(parents=True, exist_ok=True)  # else JupyterLab takes a folder that runs share
     return folder
 
 
@@ -59,69 +58,6 @@ def next_step(folder: Path) -> str:
     return next((step for step in records.JUDGED if step not in done), "08_report")
 
 
-@dataclass(frozen=True, slots=True)
-class Presence:
-    """Who works in a run, on which machine, in which process, since when."""
-
-    user: str
-    host: str
-    process: int
-    since: str
-
-    def __str__(self) -> str:
-        """Return it in words."""
-        return f"{self.user} on {self.host} since {self.since}"
-
-
-def present(folder: Path) -> Presence | None:
-    """Return who has the run open; nobody when he was on this machine and his process is gone."""
-    try:
-        found = Presence(**json.loads((folder / PRESENCE).read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, TypeError) as error:
-        remedy = "If nobody works in this run, delete that file."
-        raise ArchiveError(f"{folder / PRESENCE} cannot be read ({error}).", remedy) from error
-    return None if found.host == socket.gethostname() and not _runs(found.process) else found
-
-
-def _runs(process: int) -> bool:
-    if sys.platform == "win32":  # there, signal 0 would end the process
-        listed = subprocess.run(
-            ["tasklist", "/FI", f"PID eq {process}", "/NH"],  # noqa: S607  a part of Windows
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        return str(process) in listed.stdout
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-@contextmanager
-def presence(folder: Path, now: datetime, *, take_over: bool = False) -> Iterator[None]:
-    """Say in the run's folder who works in it; raise UsageError when somebody else does and is not to be taken over."""
-    path = folder / PRESENCE
-    other = present(folder)
-    if other and not take_over:
-        remedy = "Agree who goes on. Once the other one has stopped, or to go on all the same: add --take-over."
-        raise UsageError(f"This run is open already: {other}.", remedy)
-    path.unlink(missing_ok=True)
-    me = Presence(run.operator_name(), socket.gethostname(), os.getpid(), f"{now:%Y-%m-%d %H:%M} UTC")
-    mine = records.to_json(asdict(me))
-    records.write_new(path, mine)
-    try:
-        yield
-    finally:
-        if path.exists() and path.read_bytes() == mine:  # whoever took over has written his own
-            path.unlink()
-
-
 def command(folder: Path, *, browser: bool = True, port: int = 8888) -> list[str]:
     """Return what starts JupyterLab for the run: on loopback only, with a token, at the next step's notebook."""
     return [
@@ -132,8 +68,14 @@ def command(folder: Path, *, browser: bool = True, port: int = 8888) -> list[str
         f"--ServerApp.root_dir={folder}",
         f"--LabApp.default_url=/lab/tree/data/{next_step(folder)}.ipynb",
         f"--LabApp.app_settings_dir={LAB_SETTINGS}",
+        f"--FileCheckpoints.checkpoint_dir={_checkpoints(folder)}",
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
     ]
+
+
+def _checkpoints(folder: Path) -> Path:
+    """Return where JupyterLab keeps its copies of what was saved last: beside the runs, for they are no evidence."""
+    return records.home("outputs").resolve() / "_checkpoints" / folder.parent.name / folder.name
 
 
 def environment() -> dict[str, str]:
@@ -152,11 +94,14 @@ def work(
 ) -> None:
     """Open the tenant's run in JupyterLab and stay until it is stopped.
 
-    Raises UsageError when somebody else works in the run, and what `prepare` raises.
+    Raises UsageError when somebody else works in the run, ArchiveError when a batch does, and what `prepare` raises.
     """
     now = datetime.now(UTC)
-    folder = prepare(key, now).resolve()
-    with presence(folder, now, take_over=take_over):
+    with ExitStack() as held:
+        if not (take_over and _somebody_works_on(key)):
+            held.enter_context(only_one(records.home("outputs") / key))
+        folder = prepare(key, now).resolve()
+        held.enter_context(presence(folder, now, take_over=take_over))
         tell(f"{folder}: next is {STEPS[next_step(folder)]}. Stop JupyterLab with Ctrl+C twice.")
         with subprocess.Popen(command(folder, browser=browser, port=port), env=environment()) as lab:
             while lab.poll() is None:
@@ -166,6 +111,11 @@ def work(
                     continue
     for name in unsaved(folder):
         tell(f"{name} is recorded, but its saved notebook does not show it: save the notebook before sealing.")
+
+
+def _somebody_works_on(key: str) -> bool:
+    """Tell whether a person, and no batch, is at work on the tenant."""
+    return any(present(folder) for folder in records.runs(records.home("outputs"), key))
 
 
 def unsaved(folder: Path) -> list[str]:
@@ -179,7 +129,11 @@ def unsaved(folder: Path) -> list[str]:
 
 
 def _shows(copy: Path, name: str) -> bool:
-    notebook = nbformat.read(copy, as_version=4)
+    try:
+        notebook = nbformat.read(copy, as_version=4)
+    except (OSError, ValueError, AttributeError, nbformat.ValidationError) as error:
+        remedy = f"Move {copy.name} aside; runbook open puts a new working copy in its place."
+        raise ArchiveError(f"{copy.name} is not a readable notebook ({error}).", remedy) from error
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
     return any(f"/data/{name}.json" in str(output) for output in outputs)
 

@@ -40,6 +40,10 @@ _remembered: dict[str, str] = {}
 NAME = ""
 
 
+ARRIVES = 0.5
+"""Seconds after which the page has drawn a form that the cell before showed."""
+
+
 class Prompt:
     """One open question; `result` is what is known so far, `await` waits until a person has answered."""
 
@@ -60,9 +64,9 @@ class Prompt:
         self._form: _Form | None = _Form(self, who, prefilled) if waits else None
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
-        """Show the form, or without a person what is known."""
+        """Show the form, or without a person what is known; where no form can be drawn, the question is read."""
         if self._form is not None:
-            return self._form.box._repr_mimebundle_(**options)
+            return {**self._form.box._repr_mimebundle_(**options), "text/plain": str(self)}
         return self.card()._repr_mimebundle_()
 
     def __repr__(self) -> str:
@@ -74,6 +78,7 @@ class Prompt:
         if self._form is not None and not self._given():
             self._loop = asyncio.get_running_loop()
             self._answered = self._loop.create_future()
+            self._loop.call_later(ARRIVES, self._form.come)
             yield from self._answered.__await__()
         return self.card()
 
@@ -168,7 +173,13 @@ class _Form:
 
         said = prompt.result
         self.prompt, self.confirms = prompt, isinstance(said, Confirmation)
-        wide = {"layout": ipywidgets.Layout(width="100%", max_width="42em"), "style": {"description_width": "7em"}}
+        wide = {
+            "layout": ipywidgets.Layout(width="100%", max_width="42em"),
+            "style": {"description_width": "7em"},
+            # A field that tells of each letter holds letters back, and a quick person's click would overtake them: half
+            # a name would be recorded. So a field tells once, when it is left.
+            "continuous_update": False,
+        }
         words = said.statement if isinstance(said, Confirmation) else said.label
         self.head = ipywidgets.HTML(f"<b>{escape(words)}</b>")
         hint = "may stay empty" if isinstance(said, Answer) and said.optional else ""
@@ -190,6 +201,11 @@ class _Form:
     def tell(self, words: str) -> None:
         """Show `words` under the buttons; a screen reader speaks them."""
         self.told.value = f"<span role='status'>{escape(words)}</span>"
+
+    def come(self) -> None:
+        """Bring the page and the keyboard here: after Run All the page stands at the notebook's end."""
+        if not self.button.disabled:
+            (self.name if self.confirms else self.field).focus()
 
     def close(self) -> None:
         """Take no more input."""

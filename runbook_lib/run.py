@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import hashlib
 import os
 import platform
@@ -14,16 +13,35 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from runbook_lib import graph, integration, model, prompts, records, settings, signin, tables
-from runbook_lib.cards import Card, status_words
+from runbook_lib import (
+    gates,
+    graph,
+    integration,
+    live,
+    model,
+    progress,
+    prompts,
+    records,
+    settings,
+    signin,
+    startcard,
+    tables,
+    trace,
+)
+from runbook_lib.cards import Card
 from runbook_lib.errors import GateClosed, UsageError
 from runbook_lib.graph import Graph
 from runbook_lib.model import Answer, Confirmation, Facts, Finding, Json, Raw, Status, Tenant, worst
+from runbook_lib.presence import operator_name
 from runbook_lib.prompts import Prompt
 from runbook_lib.records import STEPS, Record
+from runbook_lib.signincard import SignInCard
+from runbook_lib.startcard import Closed
 
 PACKAGES = ("spaceiq-calendar-runbook", "papermill", "msal", "requests", "pandas", "ipywidgets")
 
+LAST = "08_report"
+"""The step after which a run can be closed."""
 Part = Raw | tuple[Finding, ...] | tables.Table | Prompt | Status
 """What a step hands to `finish`: raw answers, findings, tables, prompts, and an outcome of its own."""
 
@@ -54,34 +72,28 @@ class Run:
     @property
     def said(self) -> tuple[Confirmation, ...]:
         """Return what people confirmed in this run's earlier steps."""
-        return tuple(one for record in self.records.values() for one in record.confirmations)
+        return gates.said(self.records)
 
     def sign_in(self, calls: Iterable[str]) -> Graph:
         """Sign in as the verb `sign_in` does; for a step that needs one more permission on the way."""
         return sign_in(self, calls)
 
     def card(self) -> Card:
-        """Return where we are: tenant, cloud, run, and what earlier steps came to."""
+        """Return where we are: step, tenant, run, what earlier steps came to, and what comes next."""
         cloud = self.tenant.cloud
-        done = ", ".join(f"{step[:2]} {status_words(one.outcome)}" for step, one in sorted(self.records.items()))
         lines = {
+            "you are here": startcard.place(self.step),
             "tenant": f"{self.tenant.name} ({self.tenant.tenant_id})",
             "cloud": cloud.name if cloud.microsoft else f"{cloud.name}: rehearsal, not audit evidence",
             "run": f"{self.tenant.key}/{self.folder.name}" + (f", look {self.look}" if self.look > 1 else ""),
             "operator": f"{operator_name()}, {'attended' if self.attended else 'unattended'}",
-            "so far": done or "nothing yet",
+            "signed in": startcard.signed_in(self.records),
+            "so far": startcard.so_far(self.records),
             "outage": records.outage_words(self.records, self.started),
+            "next": startcard.following(self.step, self.tenant, self.records),
             "gate overridden": self.override,
         }
         return Card(STEPS[self.step], lines)
-
-
-def operator_name() -> str:
-    """Return the name of the account that runs this program on this machine."""
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError, ImportError):  # no login name in some containers and services
-        return "unknown"
 
 
 def start(step: str, tenant: str, run_id: str = "") -> Run:
@@ -100,9 +112,12 @@ def start(step: str, tenant: str, run_id: str = "") -> Run:
     override = os.environ.get("RUNBOOK_OVERRIDE", "")
     look = records.next_look(folder, step)
     run = Run(step, known, folder, look, now, prompts.attended(), earlier)
-    waiting = GATES[step](run) if step in GATES else ""
+    trace.keep(folder, step)
+    waiting = gates.closed(step, known, earlier, attended=run.attended)
     if waiting and not override:
-        if not run.attended:
+        if run.attended:
+            live.Output().show(Closed(step, waiting))
+        else:
             _write(run, Status.PENDING, waiting=waiting)
         raise GateClosed(waiting, "Do that first; or give a reason in RUNBOOK_OVERRIDE, which is recorded.")
     run.override = override if waiting else ""
@@ -122,40 +137,6 @@ def _folder(outputs: Path, key: str, run_id: str, now: datetime) -> Path:
     return unsealed[-1] if unsealed else records.new_run(outputs / key, now)
 
 
-def _wants_snapshot(run: Run) -> str:
-    if "00_preflight" in run.records:
-        return ""
-    return "Step 1 wants the before-snapshot of 00_preflight: after the deletion nobody can take it any more."
-
-
-def _wants_limit(run: Run) -> str:
-    limit = run.tenant.access_limit
-    words = [*run.said, *run.tenant.confirmations.values()]
-    confirmed = any(one.key == "access-limited" and one.confirmed for one in words)
-    waived = limit.mode == "none" and limit.reason and limit.approved_by
-    if waived or (limit.mode in ("application-access-policy", "rbac") and confirmed):
-        return ""
-    return (
-        "Step 5 wants Cronofy's access limited and tested before the consent: name the limit under access_limit in the "
-        "tenant file and confirm it in 00_preflight, or set mode none there with reason and approved_by."
-    )
-
-
-def _wants_review(run: Run) -> str:
-    review = run.records.get("06_access")
-    if review is None or review.outcome is not Status.FAIL:
-        return ""
-    return "Step 7 wants step 6 not failed: its to-do list says what to correct, then run 06_access again."
-
-
-GATES: Mapping[str, Callable[[Run], str]] = {
-    "01_disconnect": _wants_snapshot,
-    "05_permissions": _wants_limit,
-    "07_sync": _wants_review,
-}
-"""What must be so before a step begins; each returns the sentence that keeps the gate closed."""
-
-
 def raw_of(run: Run, step: str) -> Raw:
     """Return the raw answers of the newest look at an earlier `step`; raise UsageError when the run has none."""
     record = run.records.get(step)
@@ -170,16 +151,14 @@ def sign_in(run: Run, calls: Iterable[str]) -> Graph:
     Raises SignInError, WrongTenant, Unreachable or CertificateError.
     """
     http = graph.session(run.tenant.cloud)
-    credential = signin.sign_in(run.tenant, calls, http, attended=run.attended, show=_show)
-    run.graphs.append(Graph(run.tenant, credential, http))
-    run.graphs[-1].assert_tenant()
+    if run.attended:
+        progress.follow(http)
+    with SignInCard(run.tenant) as card:
+        credential = signin.sign_in(run.tenant, calls, http, attended=run.attended, show=card.show)
+        run.graphs.append(Graph(run.tenant, credential, http))
+        run.graphs[-1].assert_tenant()
+        card.as_whom = credential.identity.account
     return run.graphs[-1]
-
-
-def _show(words: str) -> None:
-    from IPython.display import display
-
-    display(Card("Sign in", {"": words}))  # type: ignore[no-untyped-call, unused-ignore]
 
 
 def judge(run: Run, *facts: Facts) -> tuple[Finding, ...]:
@@ -227,15 +206,23 @@ def finish(run: Run, *parts: Part) -> Card:
     judged = [one.status for one in [*asked, *findings]] + [part for part in parts if isinstance(part, Status)]
     outcome = worst(judged) if judged else records.outcome(run.records)
     path = _write(run, outcome, parts, tuple(findings), asked)
-    following = list(STEPS)[list(STEPS).index(run.step) + 1 :]
+    following = gates.next_step(run.step)
     open_points = sum(status not in (Status.PASS, Status.ACCEPTED, Status.NOT_APPLICABLE) for status in judged)
     lines = {
         "findings": f"{len(findings)}, of which {open_points} open" if findings else "",
         "recorded in": f"{run.tenant.key}/{run.folder.name}/data/{path.name}",
-        "next": f"{following[0]}.ipynb: {STEPS[following[0]]}" if following else "",
+        "next": f"{following}.ipynb: {STEPS[following]}" if following else "",
+        "it waits": _gate(run, following),
+        "then": f"save every notebook, and close the run: runbook seal {run.tenant.key}" if run.step == LAST else "",
     }
-    links = {"next": f"{following[0]}.ipynb"} if following else {}
+    links = {"next": f"{following}.ipynb"} if following else {}
     return Card(f"{STEPS[run.step]}: finished", lines, outcome, links)
+
+
+def _gate(run: Run, following: str) -> str:
+    """Return what still keeps the next step closed, now that this one has its record."""
+    known = records.latest(run.folder)
+    return gates.closed(following, run.tenant, known, attended=run.attended) if run.attended else ""
 
 
 def _write(

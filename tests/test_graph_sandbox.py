@@ -88,6 +88,7 @@ ASKED = {
     "service_principal": {"app": CRONOFY},
     "consent_audit": {"since": "2020-01-01T00:00:00Z"},
     "last_use": {"app": CRONOFY},
+    "own_registrations": {"name": "Contoso Facilities Dashboard"},
 }
 
 

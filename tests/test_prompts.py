@@ -168,7 +168,7 @@ def test_an_optional_question_may_be_left_without_answer(attended: None) -> None
     assert (prompt.result.status, prompt.result.by) == (Status.NOT_APPLICABLE, "Dana")
 
 
-def test_what_is_typed_is_checked_at_once_and_an_empty_field_is_no_fault_yet(attended: None) -> None:
+def test_what_is_typed_is_checked_once_the_field_is_left_and_an_empty_one_is_no_fault_yet(attended: None) -> None:
     prompt = prompts.ask("link", "Link", keep=keep_half)
     for typed, words in [("x", "There is no bar in it. Put one in."), ("x|y", ""), ("  ", "")]:
         form(prompt).field.value = typed
@@ -197,6 +197,38 @@ def test_a_confirmation_can_be_withdrawn_and_given_again_until_the_step_is_finis
         assert prompt.close().status is Status.PASS
 
     asyncio.run(evening())
+
+
+def test_where_no_form_can_be_drawn_the_question_is_read(attended: None) -> None:
+    shown = prompts.attest(TENANT, "done", "I did it.")._repr_mimebundle_()
+    assert set(shown) == {"text/plain", "application/vnd.jupyter.widget-view+json"}
+    assert "statement: I did it." in shown["text/plain"]
+    assert "VBox" not in shown["text/plain"]
+
+
+def test_a_field_tells_its_text_once_so_that_no_click_can_overtake_half_of_it(attended: None) -> None:
+    asked = form(prompts.ask("domain", "Domain"))
+    assert not asked.field.continuous_update
+    assert not asked.name.continuous_update
+
+
+def test_the_page_comes_to_the_form_that_waits_and_to_none_that_was_answered(
+    attended: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    came: list[str] = []
+    monkeypatch.setattr("ipywidgets.Text.focus", lambda field: came.append(field.description))
+    monkeypatch.setattr(prompts, "ARRIVES", 0.01)
+
+    async def evening() -> None:
+        for prompt in (prompts.attest(TENANT, "done", "I did it."), prompts.ask("domain", "Domain")):
+            with pytest.raises(TimeoutError):
+                await awaited(prompt, within=0.1)
+            press(prompt, "Dana", "contoso.com")
+            await awaited(prompt)
+            form(prompt).come()
+
+    asyncio.run(evening())
+    assert came == ["Your name", "Answer"]
 
 
 def test_a_finished_step_takes_nothing_more(attended: None) -> None:

@@ -140,6 +140,10 @@ def test_a_limit_confirmed_in_preflight_opens_the_gate_of_step_5(
         run.start("05_permissions", "contoso")
     limited.accept("", "Megan")
     run.finish(here, limited)
+    with pytest.raises(GateClosed, match=r"Step 5 comes after step 4, .* 04_credentials\.ipynb"):
+        run.start("05_permissions", "contoso")
+    for step in ("01_disconnect", "02_connect", "03_activate", "04_credentials"):
+        run.finish(run.start(step, "contoso"), (FINE,))
     assert run.start("05_permissions", "contoso").folder == here.folder
 
 
@@ -183,6 +187,8 @@ def test_the_report_repeats_what_the_run_came_to(tenant: dict[str, Tenant]) -> N
     run.finish(run.start("06_access", "contoso"), (replace(FINE, status=Status.UNKNOWN),))
     card = run.finish(run.start("08_report", "contoso"))
     assert card.status is Status.UNKNOWN
+    assert "close the run: runbook seal contoso" in str(card)
+    assert "09_portfolio" not in str(card), "the other tenants are none of this one's business"
 
 
 def test_a_second_look_stands_beside_the_first(tenant: dict[str, Tenant]) -> None:

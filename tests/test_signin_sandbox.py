@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import html
-import re
-import threading
 import webbrowser
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -24,7 +21,8 @@ from runbook_lib.model import Tenant
 from runbook_lib.sandbox.faults import Fault
 from runbook_lib.sandbox.server import Sandbox
 from runbook_lib.sandbox.state import TenantState
-from runbook_lib.signin import Credential
+from runbook_lib.signin import Credential, SignInPrompt
+from tests.people import browsing
 
 MakeTenant = Callable[..., Tenant]
 
@@ -50,24 +48,8 @@ class Detour(HTTPAdapter):
 @pytest.fixture
 def person(sandbox: Sandbox, http: requests.Session, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """Somebody at this machine: signs in when a browser opens, and enters codes; what he was told is kept."""
-    told: list[str] = []
-    threads: list[threading.Thread] = []
-
-    def browse(address: str, *_: Any, **__: Any) -> bool:
-        def visit() -> None:
-            page = requests.get(address, verify=str(sandbox.ca_file), timeout=10).text
-            target = html.unescape(re.findall(r'action="([^"]+)"', page)[0])
-            fields = re.findall(r'name="([^"]+)" value="([^"]*)"', page)
-            requests.post(target, {name: html.unescape(value) for name, value in fields}, timeout=10).close()
-
-        threads.append(threading.Thread(target=visit))
-        threads[-1].start()
-        return True
-
-    monkeypatch.setattr(webbrowser, "open", browse)
-    yield told
-    for thread in threads:
-        thread.join()
+    with browsing(sandbox.ca_file, monkeypatch):
+        yield []
 
 
 SignIn = Callable[..., Credential]
@@ -78,15 +60,15 @@ def sign_in(sandbox: Sandbox) -> SignIn:
     """Return what signs in, with a person at hand who enters the code that he is told at once."""
 
     def sign_in(tenant: Tenant, http: requests.Session, told: list[str] | None = None) -> Credential:
-        def show(words: str) -> None:
+        def show(prompt: SignInPrompt) -> None:
             if told is not None:
-                told.append(words)
-            if found := re.search(r"Open (\S+) .* enter (\S+) within", words):
+                told.append(str(prompt))
+            if prompt.code:
                 with requests.Session() as browser:
                     browser.verify = str(sandbox.ca_file)
                     browser.mount("https://", Detour(sandbox.url))
-                    form = urljoin(found[1], "/common/oauth2/deviceauth")
-                    assert "html" in browser.post(form, {"otc": found[2]}).text
+                    form = urljoin(prompt.url, "/common/oauth2/deviceauth")
+                    assert "html" in browser.post(form, {"otc": prompt.code}).text
 
         return signin.sign_in(tenant, ["rooms", "free_busy"], http, attended=True, show=show)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from runbook_lib.errors import UsageError
@@ -16,7 +16,7 @@ def host_of(tenant: Tenant) -> Callable[[str], str]:
     """Return what keeps the host of a pasted link, or raises UsageError saying why the link must not be opened."""
 
     def keep(link: str) -> str:
-        host = _host(unwrapped(link))
+        host = _host(unwrapped(link), tenant.activation_hosts)
         if host not in tenant.activation_hosts:
             known = ", ".join(tenant.activation_hosts)
             raise UsageError(
@@ -56,8 +56,11 @@ def unwrapped(link: str) -> str:
     return link
 
 
-def _host(link: str) -> str:
-    """Return the host of an https link without account and port; raises UsageError for anything else."""
+def _host(link: str, known: Collection[str]) -> str:
+    """Return the host of an https link, with its port only where `known` names both.
+
+    Raises UsageError for an account in the link, another port, or what is no link.
+    """
     try:
         parts = urlsplit(link)
         host, port = (parts.hostname or "").lower(), parts.port
@@ -65,6 +68,8 @@ def _host(link: str) -> str:
         raise UsageError("This is not a link.", NO_LINK) from error
     if parts.scheme != "https" or not host:
         raise UsageError("This is not an https link.", NO_LINK)
+    if parts.username is None and f"{host}:{port}" in known:
+        return f"{host}:{port}"
     if parts.username is not None or port not in (None, 443):
         raise UsageError(f"The link to {host!r} hides an account or a port.", "Do not open it; show it to Eptura.")
     return host

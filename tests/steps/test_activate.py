@@ -59,3 +59,21 @@ def test_a_link_that_must_not_be_opened_is_refused_without_repeating_it(link: st
         keep(link + ("?state=s3cret" if link else ""))
     assert "s3cret" not in str(refused.value)
     assert refused.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("link", "host"),
+    [
+        ("https://localhost:8443/enterprise_connect?state=s3cret", "localhost:8443"),
+        ("https://localhost:8444/enterprise_connect", ""),
+        ("https://localhost/enterprise_connect", ""),
+        ("https://user@localhost:8443/", ""),
+    ],
+)
+def test_a_port_is_taken_only_where_the_tenant_file_names_host_and_port(link: str, host: str) -> None:
+    rehearsed = host_of(replace(TENANT, activation_hosts=("localhost:8443",)))
+    if host:
+        assert rehearsed(link) == host
+    else:
+        with pytest.raises(UsageError):
+            rehearsed(link)
