@@ -12,6 +12,7 @@ from pathlib import Path
 from runbook_lib import records, settings
 from runbook_lib.errors import RunbookError, UsageError
 from runbook_lib.model import Json, Status
+from runbook_lib.pace import LOOK_SECONDS, Pace
 from runbook_lib.processes import Worker
 from runbook_lib.records import STEPS
 from runbook_lib.tenantrun import run_portfolio, run_tenant
@@ -69,33 +70,34 @@ def run(
     keys: Sequence[str],
     steps: Sequence[str],
     *,
-    jobs: int,
+    jobs: int | None,
     on_event: Callable[[Json], None],
     deadline_seconds: float = DEADLINE_SECONDS,
     since: str = "",
 ) -> list[TenantResult]:
-    """Run `steps` for every tenant in `keys`, at most `jobs` at a time, and return the results in that order.
+    """Run `steps` for every tenant in `keys` and return the results in that order.
 
+    At most `jobs` are under way at a time, without that number as many as cores and memory carry (pace.py).
     A tenant file with faults, a crash or a tenant that takes too long harms no other tenant. With `since`, the name of
     the earliest run that counts, a tenant's unfinished run is continued.
     """
     results = {key: TenantResult(key) for key in keys}
     waiting, running = deque(keys), list[Worker]()
-    seconds, stragglers = list[float](), set[str]()
+    seconds, stragglers, pace = list[float](), set[str](), Pace(jobs)
     try:
         while waiting or running:
-            while waiting and len(running) < jobs:
+            while waiting and pace.allows(len(running)):
                 key = waiting.popleft()
-                if _file_is_sound(results[key]):
+                if file_is_sound(results[key]):
                     running.append(Worker(key, run_tenant, (tuple(steps), since), deadline_seconds))
             if running:
-                wait([worker.events for worker in running], timeout=1.0)
+                wait([worker.events for worker in running], timeout=LOOK_SECONDS if waiting else 1.0)
             for worker in list(running):
-                _hear(worker, results[worker.key], on_event)
+                hear(worker, results[worker.key], on_event)
                 if worker.over:
                     running.remove(worker)
                     seconds.append(worker.seconds)
-                elif worker.key not in stragglers and _is_late(worker, seconds):
+                elif worker.key not in stragglers and is_late(worker.seconds, seconds):
                     stragglers.add(worker.key)
                     at = results[worker.key].at
                     on_event({"event": "straggler", "tenant": worker.key, "step": at, "seconds": worker.seconds})
@@ -105,7 +107,8 @@ def run(
     return [results[key] for key in keys]
 
 
-def _file_is_sound(result: TenantResult) -> bool:
+def file_is_sound(result: TenantResult) -> bool:
+    """Tell whether the tenant's file can be used; what is wrong with it becomes the result's error."""
     try:
         settings.load(records.home("parameters"), result.key)
     except RunbookError as error:
@@ -114,11 +117,12 @@ def _file_is_sound(result: TenantResult) -> bool:
     return True
 
 
-def _is_late(worker: Worker, seconds: Sequence[float]) -> bool:
-    return worker.seconds > max(STRAGGLER_SECONDS, STRAGGLER_TIMES * statistics.median(seconds or [0.0]))
+def is_late(own: float, others: Sequence[float]) -> bool:
+    """Tell whether a tenant is a straggler: its own seconds so far against those of the tenants that are over."""
+    return own > max(STRAGGLER_SECONDS, STRAGGLER_TIMES * statistics.median(others or [0.0]))
 
 
-def _hear(worker: Worker, result: TenantResult, on_event: Callable[[Json], None]) -> None:
+def hear(worker: Worker, result: TenantResult, on_event: Callable[[Json], None]) -> None:
     """Take in what the tenant's process said, and complete the result when it is over."""
     for event in worker.news():
         _note(result, event)
@@ -150,7 +154,7 @@ def portfolio(outputs: Path) -> Path:
     worker = Worker(result.key, run_portfolio, (outputs,), DEADLINE_SECONDS)
     while not worker.over:
         wait([worker.events], timeout=1.0)
-        _hear(worker, result, lambda _: None)
+        hear(worker, result, lambda _: None)
     if result.error or not result.folder:
         raise RunbookError(result.error)
     return result.folder / "data" / "report.html"

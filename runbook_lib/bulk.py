@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import count
 
+from runbook_lib.budget import concerns_the_app
 from runbook_lib.errors import CloudError, Forbidden, GraphError, UsageError
 from runbook_lib.model import Json
 from runbook_lib.paging import Ask, Seen, rows_of
@@ -51,7 +52,8 @@ def _batch(ask: Ask, throttle: Throttle, clock: Callable[[], datetime], paths: S
         pauses = [pause for one in busy if (pause := retry_after(one.headers, clock())) is not None]
         problem = GraphError("Some of a batch stayed unanswered.", status=503, code="unanswered")
         try:
-            throttle.hold(problem, tries, max(pauses, default=None))
+            everywhere = any(concerns_the_app(one.headers) for one in busy)
+            throttle.hold(problem, tries, max(pauses, default=None), all_tenants=everywhere)
         except CloudError:
             break
     return [done.get(str(number)) for number in range(len(paths))]

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 import sys
-from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from runbook_lib import rehearse
+from runbook_lib import keep, prepare, register, rehearse, status, tell
 from runbook_lib.errors import RunbookError, UsageError
-from runbook_lib.model import Json
-from runbook_lib.terminal import AsJson, Jobs, console, print_json, print_results, progress
+from runbook_lib.keep import Target, run_folder
+from runbook_lib.terminal import AsJson, Jobs, console, print_json, print_results, progress, speak_utf_8
+
+if TYPE_CHECKING:
+    from runbook_lib.overnight import Crew
 
 app = typer.Typer(
     name="runbook",
@@ -29,6 +32,7 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command; an error is two sentences on standard error and its documented exit code."""
+    speak_utf_8()
     try:
         app()
     except RunbookError as error:
@@ -48,10 +52,13 @@ def run(
     ] = "",
     only_failed: Annotated[bool, typer.Option(help="Of these tenants, those whose newest run is no good.")] = False,
     resume: Annotated[bool, typer.Option(help="Go on with the newest batch, however it was cut short.")] = False,
+    scheduler: Annotated[
+        str, typer.Option(help="Run on the workers of this Dask scheduler, for example tls://host:8786.")
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
     """Run the notebooks for one tenant, several, or all, a process each; nothing prompts."""
-    from runbook_lib import batch, overnight, processes
+    from runbook_lib import batch, overnight
 
     if override:
         os.environ["RUNBOOK_OVERRIDE"] = override
@@ -62,10 +69,21 @@ def run(
     else:
         keys = _keys(tenants or [], all_tenants, only_failed)
         plan = overnight.plan(keys, batch.chosen_steps(_words(steps)), _words(pilot))
+    crew = _crew(scheduler, plan.since, jobs) if scheduler else None
     with progress(len(plan.keys), len(plan.steps)) as show:
-        results = overnight.run(plan, jobs=jobs or processes.default_jobs(), on_event=show, resume=resume)
+        results = overnight.run(plan, jobs=jobs, on_event=show, resume=resume, crew=crew)
     print_results(results, as_json)
+    tell.after_batch([one.key for one in results])
     raise typer.Exit(batch.exit_code(results))
+
+
+def _crew(scheduler: str, since: str, jobs: int | None) -> Crew:
+    from runbook_lib import cluster
+
+    if jobs:
+        remedy = "Start each with: dask worker --nworkers 1 --nthreads N"
+        raise UsageError("--jobs is for this machine; a worker takes a tenant for each of its threads.", remedy)
+    return partial(cluster.run, address=scheduler, since=since)
 
 
 def _words(text: str) -> list[str]:
@@ -83,64 +101,7 @@ def _keys(tenants: list[str], all_tenants: bool, only_failed: bool) -> list[str]
     return keys
 
 
-@app.command()
-def status(
-    tenants: Annotated[list[str] | None, typer.Argument(help="Tenant keys; none means all that have runs.")] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Show every tenant's newest run, its outcome and what changed; the exit code is the worst outcome."""
-    from runbook_lib import difference, records
-    from runbook_lib.cards import status_words
-
-    outputs = records.home("outputs")
-    keys = tenants or [path.name for path in sorted(outputs.glob("[!_.]*")) if records.runs(outputs, path.name)]
-    rows, codes = [], set()
-    for key in keys:
-        folders = records.runs(outputs, key)
-        if not folders:
-            raise UsageError(f"{key} has no run in {outputs}.", f"Run it first: runbook run {key}")
-        latest = records.latest(folders[-1])
-        outcome = records.outcome(latest)
-        codes.add(outcome.exit_code)
-        steps = {step: str(record.outcome) for step, record in latest.items()}
-        sealed = records.is_sealed(folders[-1])
-        rows.append({"tenant": key, "run": folders[-1].name, "outcome": str(outcome), "sealed": sealed, "steps": steps})
-        rows[-1] |= {"changed": difference.words(folders[-1]) if latest else [], "shown": status_words(outcome)}
-    _print_status(rows, as_json)
-    raise typer.Exit(min(codes - {0}, default=0))
-
-
-def _print_status(rows: list[Json], as_json: bool) -> None:
-    from rich.table import Table
-
-    if as_json:
-        print_json([{name: value for name, value in row.items() if name != "shown"} for row in rows])
-        return
-    table = Table("tenant", "newest run", "outcome", "sealed", "steps")
-    for row in rows:
-        steps = " ".join(f"{step[:2]}:{outcome}" for step, outcome in row["steps"].items())
-        table.add_row(row["tenant"], row["run"], row["shown"], "yes" if row["sealed"] else "no", steps)
-    changes = [f"{row['tenant']} since its previous run: {change}" for row in rows for change in row["changed"]]
-    screen = console()
-    screen.print(table)
-    screen.print("\n".join(changes), markup=False, soft_wrap=True)
-
-
-def _folder(target: str) -> Path:
-    """Return the run's folder for a path, `tenant/run`, or a tenant (its newest run)."""
-    from runbook_lib import records
-
-    outputs = records.home("outputs")
-    for path in (Path(target), outputs / target):
-        if (path / "data").is_dir():
-            return path
-    newest = records.runs(outputs, target)
-    if newest:
-        return newest[-1]
-    raise UsageError(f"{target} is neither a run's folder nor a tenant with runs.", f"Runs are kept in {outputs}.")
-
-
-Target = Annotated[str, typer.Argument(help="A run's folder, tenant/run, or a tenant (its newest run).")]
+app.command()(status.status)
 
 
 @app.command(name="open")
@@ -159,56 +120,9 @@ def open_(
     lab.work(tenant, browser=browser, port=port, take_over=take_over, tell=tell)
 
 
-@app.command()
-def seal(
-    target: Target,
-    key: Annotated[Path | None, typer.Option(help="Sign with this SSH key; default: RUNBOOK_SIGNING_KEY.")] = None,
-    share: Annotated[
-        bool, typer.Option("--shareable", help="Write a copy without people's names, of a sealed run as well.")
-    ] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Close a run: list every file with its SHA-256, so that any later change shows."""
-    from runbook_lib import evidence, lab, records, shareable
-
-    folder, by = _folder(target).resolve(), evidence.trust(key=key)
-    if not (share and records.is_sealed(folder)):
-        lab.check_closed(folder)
-        evidence.seal(folder, clock=lambda: datetime.now(UTC), by=by)
-    number, proofs = evidence.seal_hash(folder), evidence.proofs(folder, by)
-    place = records.home("outputs") / "_shareable" / folder.parent.name / folder.name
-    copy = str(shareable.write(folder, place)) if share else ""
-    if as_json:
-        print_json({"folder": str(folder), "seal_sha256": number, "proofs": proofs, "shareable": copy})
-    else:
-        words = (f"Sealed {folder}", f"SHA-256 of the seal, for the change ticket: {number}", *proofs)
-        words = (*words, f"Copy without names: {copy}") if copy else words
-        console().print("\n".join(words), markup=False, soft_wrap=True)
-
-
-@app.command()
-def verify(
-    target: Target,
-    signers: Annotated[
-        Path | None, typer.Option(help="Whose signatures count; default: RUNBOOK_ALLOWED_SIGNERS.")
-    ] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Prove that nothing in a sealed run was changed, removed, added or renamed; exit code 3 when something was."""
-    from dataclasses import asdict
-
-    from runbook_lib import evidence
-
-    folder, by = _folder(target), evidence.trust(signers=signers)
-    faults, proofs = evidence.verify(folder, by), evidence.proofs(folder, by)
-    if as_json:
-        listed = [asdict(fault) for fault in faults]
-        print_json({"folder": str(folder), "intact": not faults, "faults": listed, "proofs": proofs})
-    else:
-        words = [f"✗ {fault.kind}: {fault.path} {fault.detail}" for fault in faults]
-        whole = words or [f"✓ {folder} is as it was sealed. Seal: {evidence.seal_hash(folder)}"]
-        console().print("\n".join([*whole, *proofs]), markup=False, soft_wrap=True)
-    raise typer.Exit(3 if faults else 0)
+app.command()(keep.seal)
+app.command()(keep.verify)
+app.command()(keep.push)
 
 
 @app.command()
@@ -219,7 +133,7 @@ def export(
     """Write a run's tables into one Excel workbook, outside the run's folder."""
     from runbook_lib import records, report
 
-    folder = _folder(target).resolve()
+    folder = run_folder(target).resolve()
     path = to or Path(f"{folder.parent.name}-{folder.name}.xlsx")
     if path.exists():
         raise UsageError(f"{path} is there already.", "Name another file with --to.")
@@ -234,7 +148,7 @@ def recheck(target: Target, as_json: AsJson = False) -> None:
 
     from runbook_lib import recheck as judged
 
-    folder = _folder(target)
+    folder = run_folder(target)
     differences = judged.recheck(folder)
     if as_json:
         print_json(
@@ -250,5 +164,11 @@ def recheck(target: Target, as_json: AsJson = False) -> None:
     raise typer.Exit(3 if differences else 0)
 
 
+app.command()(prepare.new)
+app.command()(register.app)
+app.command()(prepare.doctor)
+app.command()(prepare.signout)
 app.command()(rehearse.demo)
 app.command()(rehearse.sandbox)
+app.command()(tell.oscal)
+app.command()(tell.notify)

@@ -36,7 +36,7 @@ def tenants() -> dict[str, Json]:
     return loaded
 
 
-def run(state: Path, *, jobs: int, on_event: Callable[[Json], None]) -> Demo:
+def run(state: Path, *, jobs: int | None, on_event: Callable[[Json], None]) -> Demo:
     """Serve the sandbox from `state`, run every notebook for its tenants, and return what came out."""
     foretold = tenants()
     with server.serving(state, port=0):

@@ -27,13 +27,15 @@ from types import SimpleNamespace
 from typing import Any
 
 import papermill
+import tqdm.auto  # type: ignore[import-untyped]  # noqa: F401 - its bar takes a process with ipykernel for a notebook
 from ipykernel.ipkernel import IPythonKernel
 from ipykernel.zmqshell import ZMQInteractiveShell
-from jupyter_client.kernelspec import get_kernel_spec
+from jupyter_client.kernelspec import NATIVE_KERNEL_NAME, get_kernel_spec
 from jupyter_client.session import Session
 from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
+from papermill.iorw import papermill_io
 from papermill.log import logger
 from traitlets.config import Config
 
@@ -43,7 +45,17 @@ SAVE_SECONDS = 2.0
 """Between two saves while a notebook runs; papermill's own engine saves twice a cell."""
 ELSEWHERE = {
     "calls": {"breakpoint", "exit", "get_ipython", "input", "quit"},
-    "modules": {"ctypes", "getpass", "ipywidgets", "matplotlib", "multiprocessing", "pdb", "signal", "subprocess"},
+    "modules": {
+        "ctypes",
+        "getpass",
+        "ipywidgets",
+        "matplotlib",
+        "multiprocessing",
+        "pdb",
+        "signal",
+        "subprocess",
+        "tqdm",
+    },
     "attributes": {"_exit", "abort", "dup2", "execv", "fork", "popen", "system"},
 }
 """What a notebook may name only if its kernel is a process of its own: prompts, live widgets, processes, signals."""
@@ -88,6 +100,7 @@ class RunbookEngine(NBClientEngine):  # type: ignore[misc]
     def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **options: Any) -> Any:
         """Execute the notebook of `nb_man`; papermill calls this, and knows the options."""
         _save_seldom(nb_man)
+        _save_in_one_piece()
         if why := _why_not_here(kernel_name, options) or why_plain(nb_man.nb.cells):
             logger.info("Executing in a kernel process of its own: %s", why)
             return super().execute_managed_notebook(nb_man, kernel_name, **options)
@@ -134,7 +147,7 @@ def _why_not_here(kernel_name: str, options: dict[str, Any]) -> str:
 
 @cache
 def _is_this_python(kernel_name: str) -> bool:
-    program, *arguments = get_kernel_spec(kernel_name).argv
+    program, *arguments = get_kernel_spec(NATIVE_KERNEL_NAME if kernel_name == "python" else kernel_name).argv
     return program in ("python", "python3", sys.executable) and arguments[:2] == ["-m", "ipykernel_launcher"]
 
 
@@ -149,6 +162,27 @@ def _save_seldom(nb_man: Any) -> None:
             last = time.monotonic()
 
     nb_man.save = seldom
+
+
+@cache  # papermill has one handler of local files, for as long as the process lives
+def _save_in_one_piece() -> None:
+    """Let papermill put each new version of a file in the place of the old one, so that no kill leaves half of one."""
+    local = papermill_io.get_handler("local")
+    write = local.write
+
+    def whole(content: str, path: str) -> None:
+        place = Path(local._cwd or "", path).resolve()
+        if place.exists() and not place.is_file():  # /dev/stdout and its like
+            write(content, path)
+            return
+        part = place.with_name(f".{place.name}.{os.getpid()}.part")
+        try:
+            write(content, str(part))
+            part.replace(place)
+        finally:
+            part.unlink(missing_ok=True)
+
+    local.write = whole
 
 
 class _NotebookClient(PapermillNotebookClient):  # type: ignore[misc]

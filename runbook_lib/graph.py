@@ -21,7 +21,7 @@ import requests
 import truststore
 from requests.adapters import HTTPAdapter
 
-from runbook_lib import bulk, integration, replies
+from runbook_lib import budget, bulk, integration, replies
 from runbook_lib.cards import Card
 from runbook_lib.errors import Forbidden, GraphError, Unreachable, UnsafeAddress, WrongTenant
 from runbook_lib.integration import Call
@@ -117,7 +117,7 @@ class Graph:
         self.log: list[Json] = []
         self._tenant, self._credential, self._http, self._clock = tenant, credential, http, clock
         self._app_only = self.identity.kind == "application"
-        self._throttle = Throttle(clock, sleep, random, deadline_seconds)
+        self._throttle = Throttle(clock, sleep, random, deadline_seconds, budget.of(self.identity.client_id))
         self._renewing = Lock()
 
     def __repr__(self) -> str:
@@ -245,7 +245,9 @@ class Graph:
                 if answer.status == 401 and not renewed:
                     token, renewed = self._renew(token), True
                 elif answer.transient:
-                    self._throttle.hold(answer.problem(), tries, retry_after(answer.headers, self._clock()))
+                    pause = retry_after(answer.headers, self._clock())
+                    everywhere = budget.concerns_the_app(answer.headers)
+                    self._throttle.hold(answer.problem(), tries, pause, all_tenants=everywhere)
                 else:
                     raise answer.problem()
             tries += 1
@@ -262,7 +264,8 @@ class Graph:
         parts, request_id = urlsplit(url), str(uuid4())
         path = f"{parts.path}?{parts.query}".removesuffix("?")
         headers = {**headers, "Accept": "application/json", "client-request-id": request_id}
-        with self._throttle.turn(path):
+        requests = len(body["requests"]) if body and "requests" in body else 1  # a batch counts as what is in it
+        with self._throttle.turn(path, requests):
             sent = self._clock()
             row: Json = {"time": sent.isoformat(), "method": method, "path": path, "status": 0, "request_id": ""}
             row |= {"client_request_id": request_id, "seconds": 0.0, "body_sha256": "", "retries": tries}

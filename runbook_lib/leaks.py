@@ -36,10 +36,22 @@ OURS = {
         rb"\\*[\"']?\s{0,4}[:=]\s{0,4}\\*[\"']?[\w.~+/-]{12,}"
     ),
     "a code in an address": rb"[?&](?:code|token|sig)=[\w.~%+/-]{20,}",
-    "an Authorization header": rb"\bBearer [\w.~+/-]{20,}",
+    "an Authorization header": rb"Bearer (?<=\bBearer )[\w.~+/-]{20,}",
     "a token cache": rb"\\*\"(?:extended_expires_on|credential_type)\\*\"\s{0,4}:",
-    "a session cookie of Entra": rb"\bESTSAUTH\w*=[\w.-]{20,}",
+    "a session cookie of Entra": rb"ESTSAUTH(?<=\bESTSAUTH)\w*=[\w.-]{20,}",
 }
+HINTS = {
+    "the value of a token, code or secret": (
+        b"access_token refresh_token id_token client_secret client_assertion device_code code_verifier"
+    ),
+    "a code in an address": b"code= token= sig=",
+    "a token cache": b"extended_expires_on credential_type",
+    "AWS Access Key (2)": b"aws",
+    "Slack Token (1)": b"xox",
+    "Slack Token (2)": b"hooks.slack.com",
+    "Stripe Access Key (1)": b"k_live_",
+}
+"""Words in small letters of which each secret of a kind has one: to look for words first is many times faster."""
 BORROWED = (
     "aws azure_storage_key basic_auth github_token gitlab_token npm openai private_key pypi_token sendgrid slack stripe"
 )
@@ -49,8 +61,10 @@ SHORTEST = 8
 """Known values that are shorter occur by chance."""
 DEEPEST = 3
 """How often something may be encoded in something encoded."""
-BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{32,}")
-PERCENT = re.compile(rb"^.*%[0-9A-Fa-f]{2}.*$", re.MULTILINE)
+BASE64 = b"".join(b"x" if chr(byte).isascii() and re.match(r"[\w+/-]", chr(byte)) else b" " for byte in range(256))
+"""Makes every letter of base64 an x, and everything else a blank."""
+LONG = b"x" * 32
+PERCENT = re.compile(rb"%[0-9A-Fa-f]{2}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +84,9 @@ def leaks(folder: Path, links: Iterable[str], known: Iterable[str] | None = None
     """
     hosts = b"|".join(re.escape(host.encode()) for host in links)
     link = rb"https?://(?:" + hosts + rb")[^\s\"'<>?\\]*\?[^\s\"'<>]{4,}"
-    ours = OURS | ({"an activation link with its query": link} if hosts else {})
-    patterns = {kind: re.compile(pattern) for kind, pattern in ours.items()} | _borrowed()
+    patterns = dict(known_forms())
+    if hosts:
+        patterns["an activation link with its query"] = re.compile(link)
     values = [form for value in (_environment() if known is None else known) for form in _forms(value)]
     if values:
         patterns["a secret that this program was given"] = re.compile(b"|".join(map(re.escape, values)))
@@ -96,15 +111,34 @@ def _in_file(content: bytes, patterns: Patterns) -> Iterator[tuple[int, str]]:
 
 def _in_bytes(content: bytes, patterns: Patterns, depth: int) -> Iterator[tuple[int, str]]:
     """Yield place and kind of each secret in `content`; of one that is encoded, the place where the code begins."""
+    small = content.lower()
     for kind, pattern in patterns.items():
-        yield from ((found.start(), kind) for found in pattern.finditer(content))
+        if kind not in HINTS or any(word in small for word in HINTS[kind].split()):
+            yield from ((found.start(), kind) for found in pattern.finditer(content))
     if depth < DEEPEST:
-        for code, decode in ((BASE64, _unbase64), (PERCENT, unquote_to_bytes)):
-            runs = list(code.finditer(content))
-            plain = [decode(run[0]) + b"\n" for run in runs]
+        for coded, decode in ((_base64, _unbase64), (_percent, unquote_to_bytes)):
+            runs = list(coded(content))
+            plain = [decode(run) + b"\n" for _, run in runs]
             starts = list(accumulate(map(len, plain), initial=0))
             inner = _in_bytes(b"".join(plain), patterns, depth + 1) if runs else ()
-            yield from ((runs[bisect_right(starts, at) - 1].start(), kind) for at, kind in inner)
+            yield from ((runs[bisect_right(starts, at) - 1][0], kind) for at, kind in inner)
+
+
+def _base64(content: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield place and letters of each long run of base64's letters, an order faster than an expression would."""
+    marked, end = content.translate(BASE64) + b" ", 0
+    while (start := marked.find(LONG, end)) >= 0:
+        end = marked.index(b" ", start)
+        yield start, content[start:end]
+
+
+def _percent(content: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield place and content of each line that has something percent-encoded in it."""
+    end = 0
+    while found := PERCENT.search(content, end):
+        start, end = content.rfind(b"\n", 0, found.start()) + 1, content.find(b"\n", found.end())
+        end = end if end >= 0 else len(content)
+        yield start, content[start:end]
 
 
 def _unbase64(run: bytes) -> bytes:
@@ -134,6 +168,11 @@ def _environment() -> list[str]:
 
 
 @cache
+def known_forms() -> Patterns:
+    """Return how every secret looks whose form is known, ours and detect-secrets'; the first call takes its time."""
+    return {kind: re.compile(pattern) for kind, pattern in OURS.items()} | _borrowed()
+
+
 def _borrowed() -> dict[str, re.Pattern[bytes]]:
     """Return detect-secrets' patterns, for bytes; loaded only when a run is sealed."""
     from detect_secrets.plugins.base import RegexBasedDetector

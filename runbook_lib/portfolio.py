@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,13 +38,20 @@ class Standing:
     rehearsal: bool = False
     run: str = ""
     finished: datetime | None = None
-    steps: int = 0
+    steps: Mapping[str, Status] = field(default_factory=dict)
     sealed: bool = False
     page: str = ""
+    changed: tuple[str, ...] = ()
+    """Which steps came out otherwise than in the run before, as sentences without a full stop."""
 
     def count(self, status: Status) -> int:
         """Return how many open points have this status."""
         return sum(one.status is status for one in self.open)
+
+    def found(self, words: str) -> list[Open]:
+        """Return the open points in which every one of `words` occurs, in any case; without words, all."""
+        texts = {one: " ".join((one.step, one.need, one.about, one.saw, one.remedy)).lower() for one in self.open}
+        return [one for one, text in texts.items() if all(word in text for word in words.lower().split())]
 
     @property
     def reasons(self) -> str:
@@ -76,11 +83,12 @@ def portfolio(outputs: Path, keys: Iterable[str], now: datetime) -> Portfolio:
     """Return where the tenants stand that have a run in `outputs`, and those in `keys` that have none yet."""
     folders = outputs.iterdir() if outputs.is_dir() else ()
     begun = {folder.name for folder in folders if folder.is_dir() and not folder.name.startswith(("_", "."))}
-    standings = [_standing(outputs, key) for key in begun.union(keys)]
+    standings = [standing(outputs, key) for key in begun.union(keys)]
     return Portfolio(now, tuple(sorted(standings, key=lambda one: (ORDER.index(one.outcome), one.key))))
 
 
-def _standing(outputs: Path, key: str) -> Standing:
+def standing(outputs: Path, key: str) -> Standing:
+    """Return where one tenant stands; damaged records are an open point."""
     runs = records.runs(outputs, key)
     if not runs:
         return _without_records(key, Status.PENDING, "It has not run yet", "Run it: runbook run TENANT")
@@ -89,6 +97,7 @@ def _standing(outputs: Path, key: str) -> Standing:
         told = story.read(folder)
     except ArchiveError as error:
         return _without_records(key, Status.UNKNOWN, error.message, error.remedy, folder)
+    steps = {step: record.outcome for step, record in told.newest.items()}
     return Standing(
         key,
         told.outcome,
@@ -98,10 +107,19 @@ def _standing(outputs: Path, key: str) -> Standing:
         rehearsal=not told.cloud["microsoft"],
         run=folder.name,
         finished=max(record.finished for record in told.looks),
-        steps=len(told.judged),
+        steps=steps,
         sealed=told.sealed,
         page=_page(folder),
+        changed=tuple(_changed(runs[:-1], steps)),
     )
+
+
+def _changed(earlier: Sequence[Path], steps: Mapping[str, Status]) -> Iterator[str]:
+    """Yield which of `steps` came out otherwise than in the run before, of which only the outcomes are read."""
+    before = next((found for folder in reversed(earlier) if (found := records.outcomes(folder))), {})
+    for step, now in steps.items():
+        if step in JUDGED and before.get(step, now) is not now:
+            yield f"{step[:2]} was {before[step]}, is {now}"
 
 
 def _without_records(key: str, status: Status, need: str, remedy: str, folder: Path | None = None) -> Standing:
@@ -128,16 +146,17 @@ def tenants(all_tenants: Portfolio) -> Table:
             "tenant": one.key,
             "name": one.name,
             "cloud": f"{one.cloud} (rehearsal)" if one.rehearsal else one.cloud,
-            "steps": f"{one.steps} of {len(JUDGED)}",
+            "steps": f"{len(one.steps.keys() & {*JUDGED})} of {len(JUDGED)}",
             **{status.value: one.count(status) or "" for status in (Status.FAIL, Status.UNKNOWN, Status.PENDING)},
             "what is open": one.reasons,
+            "changed": "; ".join(one.changed),
             "last looked": _ago(one.finished, all_tenants.at) if one.finished else "never",
             "sealed": "yes" if one.sealed else "no",
             "report": one.page,
         }
         for one in all_tenants.standings
     ]
-    columns = "outcome,tenant,name,cloud,steps,fail,unknown,pending,what is open,last looked,sealed,report"
+    columns = "outcome,tenant,name,cloud,steps,fail,unknown,pending,what is open,changed,last looked,sealed,report"
     return table("tenants", rows, columns.split(","))
 
 

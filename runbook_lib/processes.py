@@ -17,10 +17,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from runbook_lib import budget, records
 from runbook_lib.model import Json
-
-TENANTS_PER_CORE = 16
-MEGABYTES_PER_TENANT = 100
 
 Target = Callable[..., None]
 """What runs in the process: target(key, *arguments, events)."""
@@ -32,15 +30,6 @@ def forks() -> bool:
     macOS's own libraries do not survive a fork and Windows has none; RUNBOOK_PLAIN asks for the plain way anywhere.
     """
     return sys.platform == "linux" and "RUNBOOK_PLAIN" not in os.environ
-
-
-def default_jobs() -> int:
-    """Return how many tenants may be under way: they mostly wait for answers, so many more than there are cores."""
-    cores = os.cpu_count() or 1
-    if not forks():
-        return cores
-    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2**20
-    return max(cores, min(TENANTS_PER_CORE * cores, free // MEGABYTES_PER_TENANT))
 
 
 def _context() -> ForkServerContext | SpawnContext:
@@ -119,6 +108,7 @@ def _begin(target: Target, arguments: tuple[Any, ...], words: Path, environment:
     """
     os.environ.clear()
     os.environ.update(environment, RUNBOOK_UNATTENDED="1")
+    os.environ[budget.VARIABLE] = str(records.home("outputs") / "_budgets")
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with words.open("wb") as file:
         os.dup2(file.fileno(), 1)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
-from functools import cache
+from functools import cache, lru_cache
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +115,23 @@ def latest(folder: Path) -> dict[str, Record]:
     return {record.step: record for record in all_records(folder)}
 
 
+def outcomes(folder: Path) -> dict[str, Status]:
+    """Return the outcome of the newest look at each step, from the first lines of its record alone."""
+    looks: dict[str, tuple[int, Path]] = {}
+    for path in (folder / "data").glob("??_*.json"):
+        step, _, look = path.name.removesuffix(".json").partition(".")
+        if not path.name.endswith(".raw.json"):
+            looks[step] = max(looks.get(step, (0, path)), (int(look or 1), path))
+    return {step: _outcome(path) for step, (_, path) in sorted(looks.items())}
+
+
+def _outcome(path: Path) -> Status:
+    """Return the outcome in a record that was written here: one blank stands before its own keys, more before inner."""
+    with path.open("rb") as file:
+        found = re.search(rb'^ "outcome": "(.+?)"', file.read(4096), re.MULTILINE)
+    return Status(found[1].decode()) if found else read(path).outcome
+
+
 def outcome(records: Mapping[str, Record]) -> Status:
     """Return the tenant's outcome: the worst of steps 0 to 7, `unknown` when there is none."""
     return worst(records[step].outcome for step in JUDGED if step in records)
@@ -153,41 +172,65 @@ def schema() -> Json:
     return loaded
 
 
-def _lacking(part: Json, value: Any, place: str = "") -> Iterator[str]:
-    """Yield the path of each required key that `value` lacks; its kinds are looked at when a run is sealed."""
+Shape = tuple[frozenset[str], tuple[tuple[str, Any], ...], Any]
+"""What of the schema decides whether a value lacks something: required keys, the shapes of keys, the shape of items."""
+
+
+@cache
+def _shape() -> Shape:
+    required, parts, item = _shape_of(schema())
+    return required, tuple(part for part in parts if part[0] in Record.__dataclass_fields__), item
+
+
+def _shape_of(part: Json) -> Shape:
+    """Return the shape of a part of the schema, without the parts of it that can lack nothing, which are most."""
     part = schema()["$defs"][part["$ref"].rpartition("/")[2]] if "$ref" in part else part
+    parts = tuple((name, shape) for name, one in part.get("properties", {}).items() if any(shape := _shape_of(one)))
+    item = _shape_of(part["items"]) if "items" in part else None
+    return frozenset(part.get("required", ())), parts, item if item and any(item) else None
+
+
+def _lacking(shape: Shape, value: Any, place: str = "") -> Iterator[str]:
+    """Yield the path of each required key that `value` lacks; its kinds are looked at when a run is sealed."""
+    required, parts, item = shape
     if isinstance(value, dict):
-        yield from (f"{place}{name}" for name in part.get("required", ()) if name not in value)
-        for name, inner in part.get("properties", {}).items():
+        yield from (f"{place}{name}" for name in sorted(required - value.keys()))
+        for name, inner in parts:
             if name in value:
                 yield from _lacking(inner, value[name], f"{place}{name}.")
-    elif isinstance(value, list) and "items" in part:
+    elif isinstance(value, list) and item:
+        flat = not any(item[1:])
         for index, one in enumerate(value):
-            yield from _lacking(part["items"], one, f"{place}{index}.")
+            if not (flat and isinstance(one, dict) and item[0] <= one.keys()):  # most rows are whole, and flat
+                yield from _lacking(item, one, f"{place}{index}.")
 
 
 def read(path: Path) -> Record:
     """Return the record in `path`, of this version or an older one; raise ArchiveError when it is no record of ours."""
     try:
-        row = json.loads(path.read_text(encoding="utf-8"))
-        if row["schema"] > SCHEMA:
-            what = f"{path.name} has version {row['schema']} of the record; this runbook knows {SCHEMA}."
-            raise ArchiveError(what, "Read it with the newer runbook that wrote it.")
-        if lacking := ", ".join(_lacking(schema(), row)):
-            raise KeyError(f"it lacks {lacking}")
-        row["outcome"] = Status(row["outcome"])
-        row["started"] = datetime.fromisoformat(row["started"])
-        row["finished"] = datetime.fromisoformat(row["finished"])
-        row["findings"] = tuple(Finding(**{**one, "status": Status(one["status"])}) for one in row["findings"])
-        row["confirmations"] = tuple(_dated(Confirmation, one) for one in row["confirmations"])
-        row["answers"] = tuple(_dated(Answer, one) for one in row["answers"])
-        for name in ("looks", "requests", "tables"):
-            row[name] = tuple(row[name])
-        known = {field.name for field in fields(Record)}
-        return Record(**{name: value for name, value in row.items() if name in known})
+        return _record(path.read_bytes(), path.name)
     except (OSError, ValueError, TypeError, KeyError) as error:
         remedy = "Restore it from the archive, or move the run's folder aside and start a new run."
         raise ArchiveError(f"{path.name} is not a complete record ({error}).", remedy) from error
+
+
+@lru_cache(maxsize=64)  # every step reads the records of all steps before it
+def _record(content: bytes, name: str) -> Record:
+    row = json.loads(content)
+    if row["schema"] > SCHEMA:
+        what = f"{name} has version {row['schema']} of the record; this runbook knows {SCHEMA}."
+        raise ArchiveError(what, "Read it with the newer runbook that wrote it.")
+    if lacking := ", ".join(_lacking(_shape(), row)):
+        raise KeyError(f"it lacks {lacking}")
+    row["outcome"] = Status(row["outcome"])
+    row["started"] = datetime.fromisoformat(row["started"])
+    row["finished"] = datetime.fromisoformat(row["finished"])
+    row["findings"] = tuple(Finding(**{**one, "status": Status(one["status"])}) for one in row["findings"])
+    row["confirmations"] = tuple(_dated(Confirmation, one) for one in row["confirmations"])
+    row["answers"] = tuple(_dated(Answer, one) for one in row["answers"])
+    for name in ("looks", "requests", "tables"):
+        row[name] = tuple(row[name])
+    return Record(**{name: row[name] for name in Record.__dataclass_fields__ if name in row})
 
 
 def _dated(kind: type[Any], row: Json) -> Any:
@@ -226,13 +269,28 @@ def read_raw(path: Path) -> dict[str, Look]:
 
 
 def to_json(value: object) -> bytes:
-    """Return readable JSON with a final newline; times as ISO 8601."""
-    text = json.dumps(value, indent=1, ensure_ascii=False, default=_plain)
-    return (text + "\n").encode()
+    """Return readable JSON with a final newline, a key or a row of a list on each line; times as ISO 8601."""
+    return ("".join(_laid_out(value, "\n ")) + "\n").encode()
+
+
+def _laid_out(value: object, margin: str) -> Iterator[str]:
+    """Yield objects key by key and lists row by row; a row is one line, which json encodes many times faster."""
+    if isinstance(value, dict) and value:
+        for mark, (key, inner) in zip(chain("{", repeat(",")), value.items(), strict=False):
+            yield f"{mark}{margin}{_ENCODE(str(key))}: "
+            yield from _laid_out(inner, margin + " ")
+        yield f"{margin[:-1]}}}"
+    elif isinstance(value, list | tuple) and value:
+        yield f"[{margin}" + f",{margin}".join(map(_ENCODE, value)) + f"{margin[:-1]}]"
+    else:
+        yield _ENCODE(value)
 
 
 def _plain(value: object) -> str:
     return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+_ENCODE = json.JSONEncoder(ensure_ascii=False, default=_plain).encode
 
 
 def write_new(path: Path, content: bytes) -> None:

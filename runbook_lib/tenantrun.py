@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -15,15 +14,10 @@ from itertools import count
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from runbook_lib import errors, evidence, processes, records
+from runbook_lib import errors, evidence, locks, presence, processes, records, trace
 from runbook_lib.errors import ArchiveError, RunbookError
 from runbook_lib.model import Json, Status
 from runbook_lib.records import Record
-
-if sys.platform == "win32":
-    import msvcrt
-else:
-    import fcntl
 
 NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
 REPORT = "08_report"
@@ -32,18 +26,21 @@ REPORT = "08_report"
 def run_tenant(key: str, steps: Sequence[str], since: str, events: Connection) -> None:
     """Run `steps` for one tenant in this process, seal the run, and tell the parent through `events`.
 
-    With `since`, the name of the earliest run that counts, an unfinished run is continued instead of beginning one.
+    With `since`, the name of the earliest run that counts, an unfinished run is continued instead of beginning one, and
+    a run that another process finished meanwhile is left alone.
     """
     outcome: Status | None = None
     broke: RunbookError | None = None
     try:
         with only_one(records.home("outputs") / key):
-            folder = unfinished(key, since) or records.new_run(records.home("outputs") / key, datetime.now(UTC))
+            over = finished(key, since)
+            folder = over or unfinished(key, since) or records.new_run(records.home("outputs") / key, _now(since))
             events.send({"event": "begun", "tenant": key, "folder": str(folder), "process": os.getpid()})
-            broke = _all_steps(key, steps, folder, events.send)
+            broke = None if over else _all_steps(key, steps, folder, events.send)
             if found := records.latest(folder):
                 outcome = records.outcome(found)
-                evidence.seal(folder, clock=lambda: datetime.now(UTC))
+                if not over:
+                    evidence.seal(folder, clock=lambda: datetime.now(UTC))
     except RunbookError as error:
         broke = broke or error
     events.send(ended(key, outcome, broke))
@@ -55,10 +52,28 @@ def ended(key: str, outcome: Status | None, broke: RunbookError | None) -> Json:
     return {"event": "ended", "tenant": key, "outcome": outcome, "error": words, "error_exit": code}
 
 
+def _now(since: str) -> datetime:
+    """Return the time that names a run: never before `since`, so that a clock that is behind loses no run."""
+    earliest = datetime.strptime(f"{since}+0000", "%Y%m%dT%H%M%SZ%z") if since else datetime.min.replace(tzinfo=UTC)
+    return max(datetime.now(UTC), earliest)
+
+
+def finished(key: str, since: str) -> Path | None:
+    """Return the tenant's newest run if it began at `since` or later and is sealed."""
+    folders = records.runs(records.home("outputs"), key)
+    over = since and folders and folders[-1].name >= since and records.is_sealed(folders[-1])
+    return folders[-1] if over else None
+
+
 def unfinished(key: str, since: str) -> Path | None:
-    """Return the tenant's newest run if it began at `since` or later and was not sealed; its litter is swept away."""
+    """Return the tenant's newest run if it began at `since` or later, was not sealed, and is no person's.
+
+    Its litter is swept away.
+    """
     folders = records.runs(records.home("outputs"), key)
     if not since or not folders or folders[-1].name < since or records.is_sealed(folders[-1]):
+        return None
+    if presence.is_a_person_s(folders[-1]):
         return None
     for litter in [*folders[-1].glob(".executing-*"), *folders[-1].rglob(".*.part")]:
         shutil.rmtree(litter) if litter.is_dir() else litter.unlink()
@@ -78,21 +93,11 @@ def only_one(folder: Path) -> Iterator[None]:
         raise records.unwritable(folder, error) from error
     try:
         with opened as file:
-            _lock(file.fileno())
+            locks.take(file.fileno(), wait=False)
             yield
     except BlockingIOError as error:
         remedy = "Let it finish, or stop it; then run this tenant again."
         raise ArchiveError(f"Another process is working on {folder.name}.", remedy) from error
-
-
-def _lock(handle: int) -> None:
-    if sys.platform == "win32":
-        try:
-            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
-        except OSError as error:
-            raise BlockingIOError from error
-    else:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _all_steps(key: str, steps: Sequence[str], folder: Path, tell: Callable[[Json], object]) -> RunbookError | None:
@@ -136,7 +141,7 @@ def execute(step: str, key: str, folder: Path) -> RunbookError | None:
         copy = Path(place) / f"{step}.ipynb"
         parameters = {"tenant": key, "run_id": folder.name}
         stopped = engine.execute(NOTEBOOKS / copy.name, copy, parameters, here=processes.forks())
-        failure = _failure(step, stopped.ename, stopped.evalue) if stopped else None
+        failure = _failure(step, stopped.ename, stopped.evalue, folder) if stopped else None
         record = records.latest(folder).get(step)
         name = record.name if record else _unused(folder, f"{step}.broken") if failure else step
         records.write_new(folder / "data" / f"{name}.ipynb", copy.read_bytes())
@@ -148,14 +153,14 @@ def _unused(folder: Path, stem: str) -> str:
     return next(name for name in names if not (folder / "data" / f"{name}.ipynb").exists())
 
 
-def _failure(step: str, name: str, words: str) -> RunbookError:
+def _failure(step: str, name: str, words: str, folder: Path) -> RunbookError:
     """Return the error that stopped a notebook as ours; what is not ours is a fault of the runbook itself."""
     kind = getattr(errors, name, None)
     if isinstance(kind, type) and issubclass(kind, RunbookError):
         failure = RunbookError(f"{step}: {words}")
         failure.exit_code = kind.exit_code
         return failure
-    remedy = f"This is a fault of the runbook; {step}.broken.ipynb in the run's folder holds the trace."
+    remedy = f"This is a fault of the runbook; {trace.path(folder)} holds the trace."
     return RunbookError(f"{step}: {name}: {words}", remedy)
 
 

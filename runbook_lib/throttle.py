@@ -11,6 +11,7 @@ from email.utils import parsedate_to_datetime
 from threading import Lock, Semaphore
 
 from runbook_lib import integration
+from runbook_lib.budget import Budget
 from runbook_lib.errors import CloudError, GraphError
 
 LIMITS: Mapping[str, int] = integration.facts()["graph_limits"]
@@ -37,8 +38,10 @@ class Throttle:
         sleep: Callable[[float], object],
         random: Callable[[], float],
         deadline_seconds: float,
+        shared: Budget | None = None,
     ) -> None:
-        """Take the clock and the chance from outside, so that a test need not wait."""
+        """Take the clock and the chance from outside, so that a test need not wait; other processes share a budget."""
+        self._shared = shared
         self._clock, self._sleep, self._random = clock, sleep, random
         self._patience = timedelta(seconds=deadline_seconds)
         self._lock = Lock()
@@ -52,24 +55,29 @@ class Throttle:
         self._until = self._clock() + self._patience
 
     @contextmanager
-    def turn(self, path: str) -> Iterator[None]:
-        """Wait until a request to `path` may go out, and keep its place until it is answered.
+    def turn(self, path: str, requests: int = 1) -> Iterator[None]:
+        """Wait until a request to `path`, or so many in one batch, may go out, and keep its place until it is answered.
 
         Raises GraphError when the wait would end after the deadline. At most four requests at a time go to one
         mailbox, and five in ten seconds to the reports: https://learn.microsoft.com/graph/throttling-limits
         """
         with self._mailbox(path):
-            while wait := self._wait(path):
+            while wait := self._wait(path, requests):
                 self._sleep(wait)
             yield
 
-    def hold(self, problem: CloudError, tries: int, retry_after: float | None) -> None:
-        """Make every thread wait after `problem`; raise it when we tried often enough or the deadline is too near."""
+    def hold(self, problem: CloudError, tries: int, retry_after: float | None, *, all_tenants: bool = False) -> None:
+        """Make every thread wait after `problem`; raise it when we tried often enough or the deadline is too near.
+
+        With `all_tenants`, the processes of other tenants wait as well.
+        """
         pause = min(LONGEST_PAUSE, 2.0 ** min(tries, 10)) * (1 + self._random()) / 2
         if retry_after is not None:
             pause = max(retry_after, pause / 8)  # a service that says 0 or 1 for ever is still not hammered
         with self._lock:
             free_at = self._clock() + timedelta(seconds=pause)
+            if all_tenants and self._shared:
+                self._shared.close(free_at)
             if free_at > self._until or (retry_after is None and tries + 1 >= TRIES):
                 raise problem
             self._free_at = max(self._free_at, free_at)
@@ -81,13 +89,15 @@ class Throttle:
         with self._lock:
             return self._mailboxes[(found[1] or "me").lower()]
 
-    def _wait(self, path: str) -> float:
+    def _wait(self, path: str, requests: int) -> float:
         """Return 0 when the turn has come, else the seconds to sleep before asking again."""
         reports = REPORTS.search(path) is not None
         with self._lock:
             now, due = self._clock(), self._free_at
             if reports and len(self._reports) == self._reports.maxlen:
                 due = max(due, self._reports[0] + REPORTS_WINDOW)
+            if now >= due and self._shared:
+                due = now + timedelta(seconds=self._shared.take(now, requests))
             if max(now, due) > self._until:
                 raise GraphError(
                     f"Microsoft Graph did not answer everything within {self._patience.total_seconds():.0f} seconds.",

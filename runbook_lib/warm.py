@@ -18,14 +18,21 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"  # numpy starts threads otherwise, and 
 sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]  # a second of grammars that nobody here needs
 
 LATE = (
+    "IPython.core.application",
     "IPython.core.completerlib",
     "IPython.core.debugger",
+    "IPython.core.logger",
     "IPython.core.magics",
     "IPython.core.oinspect",
     "IPython.extensions.storemagic",
     "encodings.idna",
+    "encodings.utf_8_sig",
     "ipykernel.debugger",
+    "ipykernel.kernelspec",
+    "msal_extensions",
     "nbformat.v4",
+    "pandas.core.methods.to_dict",
+    "pandas.io.formats.csvs",
     "pandas.io.formats.html",
     "pandas.io.formats.string",
     "papermill.parameterize",
@@ -38,16 +45,20 @@ def load() -> None:
     """Import it all, and take it out of the garbage collector's sight, which would unshare its memory."""
     from runbook_lib import steps
 
-    ours = ("batch", "engine", "evidence", "graph", "portfolio", "report", "run", "signin", "tables", "tenantrun")
+    ours = ("batch", "browser", "engine", "evidence", "graph", "history", "portfolio", "report", "run", "signin")
     notebook = SimpleNamespace(kernel=True)  # pandas asks while it is imported whether it shows tables to a terminal
     with patch.object(builtins, "get_ipython", lambda: notebook, create=True):
         importlib.import_module("runbook_lib.tables")
-    for name in (*(f"runbook_lib.{name}" for name in ours), *LATE):
+    for name in (*(f"runbook_lib.{name}" for name in (*ours, "tenantrun")), *LATE):
         importlib.import_module(name)
     for step in pkgutil.iter_modules(steps.__path__):
         importlib.import_module(f"{steps.__name__}.{step.name}")
     importlib.import_module("nbformat").validate({"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": []})
     importlib.import_module("runbook_lib.integration").calls()
+    importlib.import_module("runbook_lib.leaks").known_forms()
+    pages = importlib.import_module("runbook_lib.report")._environment()
+    for name in pages.list_templates():
+        pages.get_template(name)
     gc.collect()
     gc.freeze()
 

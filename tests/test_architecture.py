@@ -13,17 +13,24 @@ LIBRARY = Path(__file__).parents[1] / "runbook_lib"
 
 # One third-party package, one home: module paths inside runbook_lib.
 HOMES = {
+    "adlfs": {"objectstore"},
+    "apprise": {"post"},
+    "distributed": {"cluster"},
+    "fsspec": {"objectstore"},
     "ipywidgets": {"prompts"},
     "jinja2": {"report", "sandbox.entra_pages"},
     "msal": {"signin"},
+    "msal_extensions": {"tokencache"},
     "pandas": {"tables"},
     "papermill": {"engine"},
     "requests": {"graph"},
+    "s3fs": {"objectstore"},
+    "trestle": {"oscal"},
 }
 
 # These rooms may be entered only from those; a room may always use its own modules.
 ENTERED_FROM = {
-    "batch": {"cli", "demo", "overnight", "rehearse", "terminal"},
+    "batch": {"cli", "cluster", "clustertask", "demo", "overnight", "rehearse", "terminal"},
     "cli": {"__main__"},
     "demo": {"rehearse"},
     "sandbox": {"demo", "rehearse"},

@@ -152,7 +152,7 @@ def test_no_tenant_gets_the_random_numbers_or_the_environment_of_another(
     homes: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(batch, "run_tenant", tell_random)
-    monkeypatch.setattr(batch, "_file_is_sound", lambda _: True)
+    monkeypatch.setattr(batch, "file_is_sound", lambda _: True)
     keys = [f"tenant-{number}" for number in range(8)]
     told = [one.error.split() for one in batch.run(keys, STEPS, jobs=3, on_event=lambda _: None)]
     assert len({one for one, _, _ in told}) == len({two for _, two, _ in told}) == len(keys)

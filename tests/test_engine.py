@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import re
 import shutil
@@ -16,6 +17,7 @@ import nbformat
 import pytest
 from nbformat import NotebookNode
 from papermill.engines import NBClientEngine
+from papermill.iorw import papermill_io
 
 from runbook_lib import batch, demo, engine
 from runbook_lib.sandbox import server
@@ -200,6 +202,43 @@ def test_a_notebook_is_saved_at_its_start_seldom_and_at_its_end(monkeypatch: pyt
     manager.end_time = "now"
     manager.save()
     assert saved == [102.1, 104.2, 104.2]
+
+
+@pytest.mark.parametrize("there", [b"the whole version before", None])
+def test_a_save_that_is_cut_short_leaves_the_version_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bytes | None
+) -> None:
+    path = tmp_path / "out.ipynb"
+    if there:
+        path.write_bytes(there)
+
+    def half(content: str, place: str) -> None:
+        Path(place).write_text(content[:3])
+        if content != "fine":
+            raise KeyboardInterrupt
+
+    local = SimpleNamespace(_cwd=str(tmp_path), write=half)
+    monkeypatch.setattr(papermill_io, "get_handler", lambda _: local)
+    engine._save_in_one_piece.__wrapped__()
+    with pytest.raises(KeyboardInterrupt):
+        local.write("a newer version", "out.ipynb")
+    assert [one.read_bytes() for one in tmp_path.iterdir()] == ([there] if there else [])
+    local.write("fine", "out.ipynb")
+    assert path.read_text() == "fin"
+    assert list(tmp_path.iterdir()) == [path]
+    with path.open() as reader:
+        local.write("fine", "out.ipynb")
+        assert reader.read() == "fin"
+        assert path.stat().st_ino != os.fstat(reader.fileno()).st_ino  # a new file, not the old one written anew
+
+
+def test_what_is_no_file_is_written_to_and_not_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[str] = []
+    local = SimpleNamespace(_cwd=None, write=lambda _, path: written.append(path))
+    monkeypatch.setattr(papermill_io, "get_handler", lambda _: local)
+    engine._save_in_one_piece.__wrapped__()
+    local.write("{}", "/dev/null")
+    assert written == ["/dev/null"]
 
 
 AFTER_ANOTHER = """

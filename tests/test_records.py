@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -13,7 +14,7 @@ from runbook_lib import records
 from runbook_lib.errors import ArchiveError
 from runbook_lib.model import Answer, Confirmation, Finding, Look, Status
 from runbook_lib.records import Record
-from tests.fake_runs import LIMIT, MICROSOFT, TENANT
+from tests.fake_runs import LIMIT, MICROSOFT, TENANT, add, new_run, passing
 
 NOW = datetime(2026, 11, 22, 21, 0, tzinfo=UTC)
 
@@ -150,3 +151,26 @@ def test_raw_answers_come_back_as_they_were(folder: Path) -> None:
 def test_records_differ_when_anything_differs(folder: Path) -> None:
     path = records.write(folder, replace(record(), override="because"))
     assert records.read(path) != record()
+
+
+def test_json_is_a_key_or_a_row_a_line_so_that_two_versions_can_be_compared() -> None:
+    value = {
+        "at": NOW,
+        "rows": [{"a": 1, "b": [1, 2]}, {"a": "é\n"}],
+        "inner": {"empty": {}, "none": [], "pair": (1, None)},
+        7: True,
+    }
+    assert records.to_json(value).decode() == (
+        '{\n "at": "2026-11-22T21:00:00+00:00",\n "rows": [\n  {"a": 1, "b": [1, 2]},\n  {"a": "é\\n"}\n ],\n'
+        ' "inner": {\n  "empty": {},\n  "none": [],\n  "pair": [\n   1,\n   null\n  ]\n },\n "7": true\n}\n'
+    )
+    assert json.loads(records.to_json([value]))[0]["inner"] == {"empty": {}, "none": [], "pair": [1, None]}
+
+
+def test_a_record_that_changed_on_disk_is_read_anew(tmp_path: Path) -> None:
+    folder = new_run(tmp_path)
+    add(folder, "00_preflight", passing())
+    path = folder / "data" / "00_preflight.json"
+    was = records.read(path)
+    path.write_bytes(path.read_bytes().replace(b'"outcome": "pass"', b'"outcome": "fail"'))
+    assert (was.outcome, records.read(path).outcome) == (Status.PASS, Status.FAIL)

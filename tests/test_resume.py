@@ -10,12 +10,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
 
-from runbook_lib import batch, overnight, records, tenantrun
+from runbook_lib import batch, overnight, records, settings, tenantrun
 from runbook_lib.batch import TenantResult
 from runbook_lib.errors import ArchiveError, UsageError
 from runbook_lib.model import Json, Status
@@ -97,7 +98,7 @@ def quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let tenants come out as their keys say."""
     monkeypatch.setenv("RUNBOOK_OUTPUTS", str(tmp_path / "outputs"))
     monkeypatch.setattr(batch, "run_tenant", stand_in)
-    monkeypatch.setattr(batch, "_file_is_sound", lambda _: True)
+    monkeypatch.setattr(batch, "file_is_sound", lambda _: True)
 
 
 @pytest.mark.usefixtures("quick")
@@ -108,8 +109,44 @@ def test_the_rest_runs_only_when_every_pilot_came_out_well(pilot: str, held: boo
     keys = [*pilot.split(","), "later"]
     results = overnight.run(overnight.plan(keys, STEPS, pilot.split(",")), jobs=4, on_event=lambda _: None)
     assert [one.key for one in results] == keys
-    assert results[-1].error.startswith("Held back: the pilot") is held
+    assert results[-1].error.startswith("Held back: ") is held
     assert (results[-1].outcome is Status.PASS) is not held
+
+
+@pytest.mark.parametrize(
+    ("rings", "pilot", "order"),
+    [
+        ({"a": "2", "b": "pilot", "d": "1"}, (), ["b", "d", "a", "ce"]),
+        ({"a": "'pilot'", "b": '"pilot"'}, ("e",), ["e", "ab", "cd"]),
+        ({}, (), ["abcde"]),
+        ({"a": "1  # ours", "b": "1"}, ("a",), ["a", "b", "cde"]),
+    ],
+)
+def test_rings_go_in_order_pilots_first_and_those_without_one_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rings: dict[str, str], pilot: tuple[str, ...], order: list[str]
+) -> None:
+    monkeypatch.setenv("RUNBOOK_PARAMETERS", str(tmp_path))
+    for key, ring in rings.items():
+        (tmp_path / f"{key}.yaml").write_text(f"name: {key}\nring: {ring}\nrooms:\n  ring: 9\n")
+    assert ["".join(ring) for ring in overnight.plan([*"abcde"], STEPS, pilot).rings] == order
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_ring_waits_for_all_rings_before_it_and_goes_on_once_they_are_corrected(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plan = overnight.Plan("20261122T190000Z-1a2b", ("good", "bad", "third"), STEPS, (("good",), ("bad",), ("third",)))
+    first = overnight.run(plan, jobs=4, on_event=lambda _: None)
+    assert [one.outcome for one in first] == [Status.PASS, Status.FAIL, None]
+    assert first[-1].error.startswith("Held back: bad in an earlier ring")
+    overnight.run(
+        replace(plan, name="20261122T200000Z-1a2b", rings=(("bad",),), keys=("bad",)), jobs=1, on_event=lambda _: None
+    )
+    assert overnight.interrupted() == plan  # not the newer one, in which nobody was held back
+    well = {key: TenantResult(key, outcome=Status.PASS) for key in ("good", "bad")}
+    monkeypatch.setattr(overnight, "finished", lambda key, _: well.get(key))
+    again = overnight.run(plan, jobs=4, on_event=lambda _: None, resume=True)
+    assert [one.outcome for one in again] == [Status.PASS] * 3
 
 
 @pytest.mark.usefixtures("quick")
@@ -119,6 +156,7 @@ def test_the_log_begins_with_the_plan_and_has_every_event(tmp_path: Path) -> Non
     (log,) = (tmp_path / "outputs" / "_batches").iterdir()
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     assert lines[0]["plan"]["keys"] == ["good", "bad"]
+    assert lines.pop() == {"over": True}
     assert {(line["event"], line["tenant"]) for line in lines[1:]} == {
         (event, key) for event in ("ended", "tenant") for key in ("good", "bad")
     }
@@ -179,3 +217,11 @@ def test_an_unfinished_run_is_swept_before_it_goes_on(tmp_path: Path, monkeypatc
     (folder / "tagmanifest-sha256.txt").touch()
     assert tenantrun.unfinished("contoso", "20261122T190000Z") is None
     assert records.runs(tmp_path, "contoso") == [folder]
+
+
+@pytest.mark.parametrize(
+    ("ring", "right"), [("pilot", True), (1, True), (9, True), (0, False), (10, False), ("1", False)]
+)
+def test_a_tenant_file_names_the_ring_pilot_or_a_number_from_one_to_nine(ring: object, right: bool) -> None:
+    tenant_file = json.loads(settings.SCHEMA.read_text("utf-8"))
+    assert settings.validator({**tenant_file, "$ref": "#/$defs/tenant/properties/ring"}).is_valid(ring) is right

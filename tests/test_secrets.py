@@ -120,6 +120,13 @@ def test_the_secrets_that_the_environment_gave_are_known_in_every_encoding(
     assert leaks.leaks(run, ()) == []
 
 
+def test_every_kind_that_is_looked_for_by_a_word_first_has_that_word_in_its_form() -> None:
+    forms = leaks.known_forms()
+    for kind, words in leaks.HINTS.items():
+        form = forms[kind].pattern.lower().replace(rb"\.", b".")
+        assert any(word.rstrip(b"=") in form for word in words.split()), kind
+
+
 def test_an_activation_host_of_the_tenants_own_is_known(run: Path) -> None:
     path = run / "data/06_access.json"
     row = json.loads(path.read_text())

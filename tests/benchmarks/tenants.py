@@ -1,9 +1,9 @@
 """Tenants a minute: the papermill command in a loop, papermill in one process, our command, and the floor.
 
-    python -m tests.benchmarks.tenants --rounds 3 --latency 80
+    python -m tests.benchmarks.tenants
 
 The ways take turns in each round, so that whatever else the machine does hits them alike. Linux only. CPU is that of
-all processes of a way, without the sandbox cloud, which runs beside them on the same cores.
+all processes of a way; the sandbox cloud, which runs beside them on the same cores, has a column of its own.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from tests import nightly
 
 HERE = "tests.benchmarks.tenants"
 SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER: orphans of a way become ours, and so does their CPU time
+CLOUD = "BENCHMARK_CLOUD"  # the process id of the sandbox, in the environment
 NOTEBOOKS = len(batch.TENANT_STEPS)
 
 
@@ -38,6 +39,8 @@ class Measure:
     tenants: int
     seconds: float
     cpu: float
+    cloud: float
+    """CPU seconds of the sandbox cloud meanwhile."""
 
     @property
     def per_minute(self) -> float:
@@ -47,12 +50,21 @@ class Measure:
     def cpu_per_notebook(self) -> float:
         return 1000 * self.cpu / self.tenants / NOTEBOOKS
 
+    @property
+    def cloud_per_notebook(self) -> float:
+        return 1000 * self.cloud / self.tenants / NOTEBOOKS
 
-def measure(keys: Sequence[str], commands: Sequence[Sequence[str]]) -> Measure:
-    """Run the commands one after the other, and make sure that every step of every tenant has its record."""
+
+def become_subreaper() -> None:
+    """Become the parent of what our children leave behind, so that its time is counted."""
+    ctypes.CDLL(None).prctl(SUBREAPER, 1)
+
+
+def measure(keys: Sequence[str], commands: Sequence[Sequence[str]], recorded: int = NOTEBOOKS) -> Measure:
+    """Run the commands one after the other, and make sure that every tenant has so many records."""
     outputs = Path(tempfile.mkdtemp(dir=Path(os.environ["RUNBOOK_PARAMETERS"]).parent))
     os.environ["RUNBOOK_OUTPUTS"] = str(outputs)
-    began, cpu = time.monotonic(), 0.0
+    began, cpu, before = time.monotonic(), 0.0, cloud_cpu()
     for command in commands:
         with subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
@@ -60,10 +72,17 @@ def measure(keys: Sequence[str], commands: Sequence[Sequence[str]]) -> Measure:
             _, status, used = os.wait4(one.pid, 0)
             one.returncode = os.waitstatus_to_exitcode(status)
         cpu += used.ru_utime + used.ru_stime + _orphans(one.pid)
-    measured = Measure(len(keys), time.monotonic() - began, cpu)
-    if lost := [key for key in keys if len(records.latest(records.runs(outputs, key)[-1])) < NOTEBOOKS]:
+    measured = Measure(len(keys), time.monotonic() - began, cpu, cloud_cpu() - before)
+    runs = {key: records.runs(outputs, key)[-1:] for key in keys}
+    if lost := [key for key in keys if sum(len(records.outcomes(folder)) for folder in runs[key]) < recorded]:
         raise SystemExit(f"{commands[-1][:5]} lost records of {lost}")
     return measured
+
+
+def cloud_cpu() -> float:
+    """Return the CPU seconds that the sandbox cloud has used so far."""
+    fields = Path(f"/proc/{os.environ[CLOUD]}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _orphans(group: int) -> float:
@@ -100,13 +119,13 @@ def by_floor(keys: Sequence[str]) -> Measure:
     return measure(keys, [[sys.executable, "-m", HERE, "--floor", str(cores), *keys]])
 
 
-WAYS: dict[str, tuple[Callable[[Sequence[str]], Measure], int]] = {
-    "papermill command in a loop": (by_command, 1),
-    "papermill in one process": (by_one_process, 1),
-    "runbook run": (by_runbook, 0),
-    "floor: plain Python": (by_floor, 0),
+WAYS: dict[str, tuple[Callable[[Sequence[str]], Measure], int, int]] = {
+    "papermill command in a loop": (by_command, 1, 9),
+    "papermill in one process": (by_one_process, 1, 1),
+    "runbook run": (by_runbook, 0, 9),
+    "floor: plain Python": (by_floor, 0, 9),
 }
-"""How many tenants a way gets in a round; 0: all of them."""
+"""How many tenants a way gets in a round, 0 for all of them; and in how many rounds it takes part."""
 
 
 def one_process(keys: Sequence[str]) -> None:
@@ -176,6 +195,7 @@ def cloud(root: Path, tenants: int, rooms: int, latency_ms: float) -> Iterator[l
         os._exit(0)
     os.close(theirs)
     os.read(ready, 1)
+    os.environ[CLOUD] = str(child)
     try:
         yield nightly.tenant_files(root, root.parent / "parameters")
     finally:
@@ -186,10 +206,10 @@ def cloud(root: Path, tenants: int, rooms: int, latency_ms: float) -> Iterator[l
 def main() -> None:
     """Measure and print a table in Markdown."""
     parse = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parse.add_argument("--rounds", type=int, default=3)
-    parse.add_argument("--tenants", type=int, default=40, help="for our own command and the floor")
+    parse.add_argument("--rounds", type=int, nargs="+", default=[2, 1], help="for each latency")
+    parse.add_argument("--tenants", type=int, default=60, help="for our own command and the floor")
     parse.add_argument("--rooms", type=int, default=10)
-    parse.add_argument("--latency", type=float, default=0, help="milliseconds a Graph call waits")
+    parse.add_argument("--latency", type=float, nargs="+", default=[0, 80], help="milliseconds a Graph call waits")
     parse.add_argument("--one-process", nargs="+", help=argparse.SUPPRESS)
     parse.add_argument("--floor", nargs="+", help=argparse.SUPPRESS)
     asked = parse.parse_args()
@@ -198,37 +218,41 @@ def main() -> None:
     elif asked.floor:
         floor(int(asked.floor[0]), asked.floor[1:])
     else:
-        compare(asked)
+        for latency, rounds in zip(asked.latency, asked.rounds, strict=True):
+            sys.stdout.write(
+                f"\nEach call waits {latency:.0f} ms, {rounds} rounds:\n\n{compare(asked, latency, rounds)}\n"
+            )
+            sys.stdout.flush()
 
 
-def compare(asked: argparse.Namespace) -> None:
-    """Let the ways take turns, and print what came out."""
-    ctypes.CDLL(None).prctl(SUBREAPER, 1)
+def compare(asked: argparse.Namespace, latency: float, rounds: int) -> str:
+    """Let the ways take turns, and return what came out as a table in Markdown."""
+    become_subreaper()
     with tempfile.TemporaryDirectory() as place:
         root = Path(place)
         os.environ["RUNBOOK_PARAMETERS"] = str(root / "parameters")
-        with cloud(root / ".sandbox", asked.tenants, asked.rooms, asked.latency) as keys:
-            found: dict[str, list[Measure]] = {name: [] for name in WAYS}
-            for _ in range(asked.rounds):
-                for name, (way, tenants) in WAYS.items():
-                    found[name].append(way(keys[:tenants] if tenants else keys))
-                    sys.stderr.write(f"{name} {found[name][-1]}\n")
-    _print(found)
+        with cloud(root / ".sandbox", asked.tenants, asked.rooms, latency) as keys:
+            found: dict[str, list[Measure]] = {}
+            for number in range(rounds):
+                for name, (way, tenants, most) in WAYS.items():
+                    if number < most and (not latency or way in (by_command, by_runbook)):
+                        found.setdefault(name, []).append(way(keys[:tenants] if tenants else keys))
+                        sys.stderr.write(f"{name} {found[name][-1]}\n")
+    return _table(found)
 
 
-def _print(found: dict[str, list[Measure]]) -> None:
-    table = ["| way | tenants a minute | ratio | CPU ms a notebook | ratio |\n| --- | --- | --- | --- | --- |"]
+def _table(found: dict[str, list[Measure]]) -> str:
+    heads = ("way", "tenants", "tenants a minute", "ratio", "CPU ms a notebook", "ratio", "of the sandbox, ms")
+    table = [f"| {' | '.join(heads)} |", "| --- " * len(heads) + "|"]
+    measures = ("per_minute", "cpu_per_notebook", "cloud_per_notebook")
     rows = {
-        name: (
-            statistics.median(one.per_minute for one in all_),
-            statistics.median(one.cpu_per_notebook for one in all_),
-        )
-        for name, all_ in found.items()
+        way: [statistics.median(getattr(one, name) for one in all_) for name in measures] for way, all_ in found.items()
     }
-    slowest, dearest = next(iter(rows.values()))
-    for name, (rate, cpu) in rows.items():
-        table.append(f"| {name} | {rate:.1f} | {rate / slowest:.1f} | {cpu:.0f} | {dearest / cpu:.1f} |")
-    sys.stdout.write("\n".join(table) + "\n")
+    slowest, dearest, _ = next(iter(rows.values()))
+    for name, (rate, cpu, served) in rows.items():
+        ratios = f"{rate:.1f} | {rate / slowest:.1f} | {cpu:.0f} | {dearest / cpu:.1f}"
+        table.append(f"| {name} | {found[name][0].tenants} | {ratios} | {served:.0f} |")
+    return "\n".join(table)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,16 @@
+"""A tenant that does nothing, to measure what the batch itself costs; in a module that is quickly imported."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from multiprocessing.connection import Connection
+
+from runbook_lib import tenantrun
+from runbook_lib.model import Status
+
+
+def do_nothing(key: str, steps: Sequence[str], _since: str, events: Connection) -> None:
+    """Stand in the place of a tenant's notebooks."""
+    for step in steps:
+        events.send({"event": "step", "tenant": key, "step": step, "outcome": "pass"})
+    events.send(tenantrun.ended(key, Status.PASS, None))
