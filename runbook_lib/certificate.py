@@ -85,6 +85,11 @@ def _load(file: Path, password: str, _version: tuple[int, int]) -> KeyPair:
     return KeyPair(key, certificate)
 
 
+def is_open(file: Path) -> bool:
+    """Tell whether other accounts of this computer may read the file; on Windows its mode does not say."""
+    return os.name == "posix" and bool(file.stat().st_mode & 0o077)
+
+
 def issuer(der: bytes) -> str:
     """Return the organization that issued a certificate, or else its common name; empty when it says neither."""
     names = x509.load_der_x509_certificate(der).issuer

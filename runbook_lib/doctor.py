@@ -141,10 +141,14 @@ def _app(tenant: Tenant, now: datetime) -> Iterator[Row]:
         yield "registration", Status.PASS, client_id, ""
     if method != "certificate":
         return
-    pair = certificate.read(tenant.sign_in.certificate, os.environ.get(certificate.PASSWORD, ""), now)
+    file = tenant.sign_in.certificate
+    pair = certificate.read(file, os.environ.get(certificate.PASSWORD, ""), now)
     left = pair.certificate.not_valid_after_utc - now
     remedy = "" if left >= SOON else f"Make a new one: runbook app {tenant.key} --new-certificate"
     yield "certificate", Status.PASS if left >= SOON else Status.PENDING, f"valid for {left.days} more days", remedy
+    if file and certificate.is_open(file):
+        again = f"chmod 600 {file}; if somebody may have read it, make a new one."
+        yield "key", Status.FAIL, "other accounts of this computer may read the file", again
 
 
 def _sign_in(visit: Visit, tenant: Tenant, http: Any) -> Iterator[Row]:

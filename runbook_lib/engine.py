@@ -326,7 +326,8 @@ class _KernelClient:
         root = logging.getLogger()
         cells, self._logging = self._logging, (list(root.handlers), root.level)
         root.handlers[:] = cells[0]
-        root.setLevel(cells[1])
+        if root.level != cells[1]:  # setting it empties every logger's cache
+            root.setLevel(cells[1])
 
     def kernel_info(self) -> str:
         """Ask for the kernel's language and return the id of the request."""

@@ -34,6 +34,10 @@ class Immutability:
 
 
 DENIED = Immutability(Hold.UNKNOWN, "These credentials may not read whether objects can be changed.")
+VERSIONED = Immutability(
+    Hold.UNKNOWN,
+    "Versions can be made immutable in this container; whether new ones are is not shown before there is one.",
+)
 
 
 def of_azure_container(shown: Any) -> Immutability:
@@ -50,10 +54,7 @@ def of_azure_container(shown: Any) -> Immutability:
     if shown.has_legal_hold:
         return Immutability(Hold.IN_FORCE, "The container is under a legal hold, until somebody clears it.")
     if shown.immutable_storage_with_versioning_enabled:
-        words = (
-            "Versions can be made immutable in this container; whether new ones are is not shown before there is one."
-        )
-        return Immutability(Hold.UNKNOWN, words)
+        return VERSIONED
     if shown.has_immutability_policy is None:
         return Immutability(Hold.UNKNOWN, "The service does not say whether the container has a retention policy.")
     return Immutability(Hold.NONE, "The container has no retention policy and no legal hold.")
@@ -71,7 +72,7 @@ def of_azure_blob(shown: Any, container: Immutability) -> Immutability:
         return Immutability(Hold.IN_FORCE, f"Kept by an unlocked policy until {_day(policy.expiry_time)}.")
     if shown.has_legal_hold:
         return Immutability(Hold.IN_FORCE, "Under a legal hold, until somebody clears it.")
-    if container.hold is Hold.UNKNOWN and container is not DENIED:
+    if container is VERSIONED:
         return Immutability(Hold.NONE, "The container allows immutable versions, but this one has no policy.")
     return container
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from runbook_lib.errors import ArchiveError, UsageError
-from runbook_lib.terminal import AsJson, console, print_json
+from runbook_lib.terminal import AsJson, console, print_json, say
 
 if TYPE_CHECKING:
     from runbook_lib.bag import Fault
@@ -74,7 +74,7 @@ def seal(
     else:
         words = (f"Sealed {folder}", f"SHA-256 of the seal, for the change ticket: {number}", *proofs)
         words = (*words, f"Copy without names: {copy}") if copy else words
-        console().print("\n".join(words), markup=False, soft_wrap=True)
+        say(*words, error=False)
 
 
 def verify(
@@ -108,7 +108,7 @@ def verify(
         words = [f"✗ {fault.kind}: {fault.path} {fault.detail}" for fault in faults]
         whole = words or [f"✓ {target} is as it was sealed. Seal: {number}"]
         held = [f"Immutable: {kept.hold}. {kept.words}"] if kept else []
-        console().print("\n".join([*whole, *proofs, *held]), markup=False, soft_wrap=True)
+        say(*whole, *proofs, *held, error=False)
     raise typer.Exit(3 if faults else 0)
 
 
@@ -205,7 +205,7 @@ def _print_push(place: Store, seen: Immutability, done: list[Pushed], as_json: b
     rows = [f"{OUTCOMES[one.exit_code]}  {one.run}  {_told(one, seen)}" for one in done]
     sure = "Immutable" if seen.hold in ("locked", "in force") else "WARNING: not known to be immutable"
     tail = f"{sure} ({seen.hold}). {seen.words}"
-    console().print("\n".join([head, *rows, tail]), markup=False, soft_wrap=True)
+    say(head, *rows, tail, error=False)
 
 
 def _told(one: Pushed, seen: Immutability) -> str:

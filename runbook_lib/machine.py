@@ -11,7 +11,6 @@ import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from runbook_lib import records, tokencache
 from runbook_lib.model import Status
@@ -138,8 +137,8 @@ def proxies(environment: Mapping[str, str] = os.environ) -> Iterator[Row]:
     for name in ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY"):
         value = environment.get(name) or environment.get(name.lower())
         if value:
-            shown = value if name == "NO_PROXY" else urlsplit(value if "//" in value else f"//{value}").netloc
-            yield name, Status.PASS, shown.rpartition("@")[2], ""
+            plain = re.sub(r"^\w+://|/*$", "", value.rpartition("@")[2])  # a password may hold any sign
+            yield name, Status.PASS, plain, ""
     for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
         if file := environment.get(name):
             good = Path(file).exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -122,8 +123,8 @@ def write(parameters: Path, key: str, answers: Mapping[Place, str]) -> Tenant:
         raise UsageError(f"{path} cannot be written: {error.strerror}.", "Check the folder and its rights.") from error
     except SettingsError as error:
         path.unlink()
-        faults = "\n".join(error.message.splitlines()[1:])
-        raise UsageError(f"Nothing was written, because of the answers:\n{faults}", "Start again.") from error
+        faults = "\n".join(re.sub(r"^ *line \d+: ", "  ", line) for line in error.message.splitlines()[1:])
+        raise UsageError(f"Nothing was written, because of the answers:\n{faults}", "Give others.") from error
 
 
 def render(example: str, answers: Mapping[Place, str]) -> str:
@@ -172,13 +173,13 @@ def scalar(value: str) -> str:
         plain = yaml.safe_load(f"x: {value}") == {"x": value}
     except yaml.YAMLError:
         plain = False
-    return value if plain else json.dumps(value, ensure_ascii=False)
+    return value if plain else str(yaml.dump(value, default_style='"', allow_unicode=True, width=math.inf)).strip()
 
 
 def replace_client_id(path: Path, old: str, new: str) -> bool:
     """Put the app's id into the tenant file in place of the placeholder; false when the placeholder is not there."""
     text = path.read_text(encoding="utf-8-sig")
-    changed = re.sub(rf"(?m)^(\s+client_id: *)[\"']?{old}[\"']?(?=\s|$)", rf"\g<1>{new}", text)
+    changed = re.sub(rf"(?m)^(\s+client_id: *)[\"']?{old}[\"']?(?=\s|$)", lambda found: found[1] + new, text)
     if changed == text:
         return False
     whole = path.with_suffix(".yaml.new")

@@ -1,7 +1,8 @@
 """Notices of what changed since the run that an address was told last: one digest for each, in plain words.
 
 What was told to whom, and which tenants are snoozed, is kept in outputs/_notices. An address that did not take its
-digest is told again next time, from the run on that it knows, so that nothing is lost and nothing is told twice.
+digest is told again next time, from the run on that it knows, so that nothing is lost and nothing is told twice. It is
+known by its number and service, as its URL is kept nowhere: who adds an address adds it at the end.
 """
 
 from __future__ import annotations

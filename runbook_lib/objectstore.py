@@ -100,6 +100,12 @@ def refused(url: str, error: Exception) -> ArchiveError:
     return ArchiveError(f"The archive {url} refused, or did not answer: {said}.", remedy)
 
 
+def _shown(address: str) -> str:
+    """Return a service's address without what in it may open anything."""
+    parts = urlsplit(address)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
 def _absent(error: ImportError) -> UsageError:
     return UsageError(f"Archives in the cloud need {error.name}, which is not installed.", "python runbook.py extras")
 
@@ -127,10 +133,9 @@ def azure(url: str) -> Iterator[Cloud]:
         if account and service.account_name != account:
             what = f"The address names the account {account}, AZURE_STORAGE_CONNECTION_STRING {service.account_name}."
             raise UsageError(what, "Unset the variable, or name its account.")
-        endpoint = f"{urlsplit(service.url).scheme}://{urlsplit(service.url).netloc}{urlsplit(service.url).path}"
         yield Cloud(
             url=url,
-            endpoint=endpoint,
+            endpoint=_shown(service.url),
             identity=_azure_identity(fs),
             fs=fs,
             root=f"{container}/{parts.path.strip('/')}".rstrip("/"),
@@ -202,7 +207,7 @@ def s3(url: str) -> Iterator[Cloud]:
             raise UsageError("There are no AWS credentials.", "Set AWS_PROFILE, or AWS_ACCESS_KEY_ID and its secret.")
         yield Cloud(
             url=url,
-            endpoint=client.meta.endpoint_url,
+            endpoint=_shown(client.meta.endpoint_url),
             identity=f"AWS credentials from {held.method}",
             fs=fs,
             root=f"{parts.netloc}/{parts.path.strip('/')}".rstrip("/"),

@@ -37,12 +37,14 @@ VERDICTS: dict[Status | None, tuple[str, str, str]] = {
 def write(told: Story, to: Path) -> tuple[Path, ...]:
     """Write the documents of a run into the new folder `to`, all or none, and return their paths.
 
-    Raises UsageError when the extra is not installed or `to` is there, ArchiveError when it cannot be written or a
-    document would hold a secret.
+    Raises UsageError when the extra is not installed, or `to` is there or inside the run; ArchiveError when it cannot
+    be written or a document would hold a secret.
     """
     as_json = _oscal()
     if to.exists():
         raise UsageError(f"{to} is there already.", "Delete or move it first, or name another folder with --out.")
+    if to.resolve().is_relative_to(told.folder.resolve()):
+        raise UsageError(f"{to} lies inside the run, which is closed or will be.", "Name another folder with --out.")
     try:
         to.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=to.parent, prefix=".") as place:

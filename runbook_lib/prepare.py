@@ -11,7 +11,7 @@ import typer
 
 from runbook_lib.errors import UsageError
 from runbook_lib.model import NO_APP, Cloud
-from runbook_lib.terminal import AsJson, console, print_json
+from runbook_lib.terminal import AsJson, console, print_json, say
 
 if TYPE_CHECKING:
     from runbook_lib.model import Finding
@@ -30,14 +30,9 @@ OWN = (
 )
 
 
-def say(*lines: str, error: bool = True) -> None:
-    """Print lines for people: on standard error, or on standard output what is a result."""
-    console(stderr=error).print("\n".join(lines), markup=False, soft_wrap=True)
-
-
 def person() -> bool:
     """Return whether somebody is here to answer."""
-    return sys.stdin.isatty()
+    return bool(sys.stdin and sys.stdin.isatty())  # there is none at all without a console
 
 
 def _answer(given: str, question: str, default: str | None = None) -> str:

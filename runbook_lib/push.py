@@ -8,12 +8,13 @@ back from there and has the SHA-256 that was sealed.
 from __future__ import annotations
 
 import hashlib
+import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from runbook_lib import bag, evidence, receipts, records
 from runbook_lib.bag import MANIFEST, SIGNATURE, STAMP, TAG_MANIFEST, Fault, Kind
@@ -24,6 +25,8 @@ from runbook_lib.store import Folder, Store, opened
 
 AT_ONCE = 8
 """Objects under way at a time: most of each is waiting for the service."""
+INSIDE = re.compile(r"(?!\.{1,2}(/|$))[^/\\:\0-\x1f]+(/(?!\.{1,2}(/|$))[^/\\:\0-\x1f]+)*")
+"""How the path of an object looks that leads nowhere but into the run's folder, on any system."""
 READ_BACK = "every object was read back whole; its SHA-256 is the sealed one"
 
 
@@ -101,9 +104,8 @@ def _push(store: Store, folder: Path, wish: Wish, clock: Callable[[], datetime],
     at = f"{store.url.rstrip('/')}/{run}"
     moved = any(one.kind is Kind.ARCHIVED for one in faults)
     _demand((one for one in faults if one.kind not in (Kind.ARCHIVED, Kind.CHAIN)), "here")
-    broken = " ".join(
-        one.detail for one in faults if one.kind is Kind.CHAIN
-    )  # another run's fault: all the more to keep
+    # another run's fault: all the more to keep this one
+    broken = " ".join(one.detail for one in faults if one.kind is Kind.CHAIN)
     _refuse_itself(store, folder, run, wish.remove_local)
     if moved:
         sent, there = _look_again(store, run, seal, receipts.removed(folder, seal), at, wish.by)
@@ -124,7 +126,7 @@ def _push(store: Store, folder: Path, wish: Wish, clock: Callable[[], datetime],
         "removed_here": wish.remove_local or moved,
     }
     note = receipts.write(run, clock(), receipt)  # before anything is deleted: it says where the files are
-    removed = receipts.remove(folder) if wish.remove_local else 0
+    removed = receipts.remove(folder, bag.read_manifest(folder / MANIFEST)[0]) if wish.remove_local else 0
     return Pushed(run, 0, broken, at, seal, sent, there, kept, removed, str(note))
 
 
@@ -137,8 +139,11 @@ def _demand(faults: Iterable[Fault], where: str) -> None:
 
 def _refuse_itself(store: Store, folder: Path, run: str, remove_local: bool) -> None:
     """Raise UsageError where the archive is the run itself, and where files would be removed from a mere copy."""
-    if isinstance(store, Folder) and (there := store.place / run).exists() and there.samefile(folder):
-        raise UsageError(f"{store.url} is where the runs are kept here.", "Name another place with --to.")
+    if isinstance(store, Folder):
+        if (there := store.place / run).exists() and there.samefile(folder):
+            raise UsageError(f"{store.url} is where the runs are kept here.", "Name another place with --to.")
+        if store.place.resolve().is_relative_to(folder.resolve()):
+            raise UsageError(f"{store.url} lies inside the run.", "Name another place with --to.")
     if remove_local and not receipts.is_at_home(folder, run):
         raise UsageError(
             f"{folder} is a copy of {run}.", "--remove-local is for runs in outputs/; delete a copy yourself."
@@ -228,7 +233,7 @@ def fetch(store: Store, run: str, to: Path) -> Path:
             f"There is no run at {store.url.rstrip('/')}/{run}".rstrip("/") + ".", "Look at the address."
         )
     for name in names:
-        if ".." in (parts := PurePosixPath(name).parts) or parts[0] == "/" or "\\" in name or ":" in name:
+        if not INSIDE.fullmatch(name):
             raise NotAsSealed(f"No sealed run has a file of the name {name!r}.", "Find out who put it there.")
 
     def copy(name: str) -> None:

@@ -59,9 +59,13 @@ def removed(folder: Path, seal: str) -> str:
     return ""
 
 
-def remove(folder: Path) -> int:
-    """Delete of the run in `folder` what need not stay, and return how many files that were; raises OSError."""
-    gone = [path for path in bag.files(folder) if not KEPT.fullmatch(path.relative_to(folder).as_posix())]
+def remove(folder: Path, sealed: bag.Hashes) -> int:
+    """Delete of the run in `folder` what need not stay, and return how many files that were; raises OSError.
+
+    A file that is not (any more) what was `sealed`, such as one that JupyterLab saved just now, stays.
+    """
+    named = {folder / path: content for path, content in sealed.items() if not KEPT.fullmatch(path)}
+    gone = [path for path, content in named.items() if path.is_file() and bag.sha256(path) == content]
     for path in gone:
         path.chmod(path.stat().st_mode | 0o200)  # Windows deletes no read-only file
         path.unlink()

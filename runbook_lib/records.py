@@ -10,12 +10,12 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
-from functools import cache, lru_cache
+from functools import lru_cache
 from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
-from runbook_lib import audit
+from runbook_lib import audit, recordschema
 from runbook_lib.errors import ArchiveError
 from runbook_lib.model import Answer, Confirmation, Finding, Json, Look, Raw, Status, worst
 
@@ -165,46 +165,6 @@ def next_look(folder: Path, step: str) -> int:
     return 1 + max((int(look) if look.isdigit() else 1 for look in looks), default=0)
 
 
-@cache
-def schema() -> Json:
-    """Return what every record's JSON must be."""
-    loaded: Json = json.loads(Path(__file__).with_name("record.schema.json").read_text(encoding="utf-8"))
-    return loaded
-
-
-Shape = tuple[frozenset[str], tuple[tuple[str, Any], ...], Any]
-"""What of the schema decides whether a value lacks something: required keys, the shapes of keys, the shape of items."""
-
-
-@cache
-def _shape() -> Shape:
-    required, parts, item = _shape_of(schema())
-    return required, tuple(part for part in parts if part[0] in Record.__dataclass_fields__), item
-
-
-def _shape_of(part: Json) -> Shape:
-    """Return the shape of a part of the schema, without the parts of it that can lack nothing, which are most."""
-    part = schema()["$defs"][part["$ref"].rpartition("/")[2]] if "$ref" in part else part
-    parts = tuple((name, shape) for name, one in part.get("properties", {}).items() if any(shape := _shape_of(one)))
-    item = _shape_of(part["items"]) if "items" in part else None
-    return frozenset(part.get("required", ())), parts, item if item and any(item) else None
-
-
-def _lacking(shape: Shape, value: Any, place: str = "") -> Iterator[str]:
-    """Yield the path of each required key that `value` lacks; its kinds are looked at when a run is sealed."""
-    required, parts, item = shape
-    if isinstance(value, dict):
-        yield from (f"{place}{name}" for name in sorted(required - value.keys()))
-        for name, inner in parts:
-            if name in value:
-                yield from _lacking(inner, value[name], f"{place}{name}.")
-    elif isinstance(value, list) and item:
-        flat = not any(item[1:])
-        for index, one in enumerate(value):
-            if not (flat and isinstance(one, dict) and item[0] <= one.keys()):  # most rows are whole, and flat
-                yield from _lacking(item, one, f"{place}{index}.")
-
-
 def read(path: Path) -> Record:
     """Return the record in `path`, of this version or an older one; raise ArchiveError when it is no record of ours."""
     try:
@@ -220,7 +180,7 @@ def _record(content: bytes, name: str) -> Record:
     if row["schema"] > SCHEMA:
         what = f"{name} has version {row['schema']} of the record; this runbook knows {SCHEMA}."
         raise ArchiveError(what, "Read it with the newer runbook that wrote it.")
-    if lacking := ", ".join(_lacking(_shape(), row)):
+    if lacking := ", ".join(recordschema.lacking(row, frozenset(Record.__dataclass_fields__))):
         raise KeyError(f"it lacks {lacking}")
     row["outcome"] = Status(row["outcome"])
     row["started"] = datetime.fromisoformat(row["started"])

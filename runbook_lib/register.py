@@ -12,8 +12,8 @@ import typer
 
 from runbook_lib.errors import UsageError
 from runbook_lib.model import NO_APP, Json, Tenant
-from runbook_lib.prepare import person, say
-from runbook_lib.terminal import AsJson, console, print_json
+from runbook_lib.prepare import person
+from runbook_lib.terminal import AsJson, console, print_json, say
 
 if TYPE_CHECKING:
     from runbook_lib.certificate import KeyPair
@@ -76,6 +76,8 @@ def _certificate(tenant: Tenant, *, make: bool, demand: bool) -> KeyPair | None:
         return None
     now = datetime.now(UTC)
     if make:
+        if file.suffix.lower() == ".cer":
+            raise UsageError(f"{file.name} is what the certificate to upload is called.", f"Say {file.stem}.pem.")
         if file.resolve().is_relative_to(ROOT):
             raise UsageError(f"{file.resolve()} lies in the runbook's own folder.", "Keep keys outside of it.")
         pair = certificate.make(file, f"SpaceIQ calendar runbook, {tenant.key}", password, now)

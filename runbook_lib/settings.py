@@ -198,8 +198,11 @@ class _Fault:
     words: str
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML without surprises: times stay text, so that the schema and the reader see the same thing."""
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """YAML without surprises: times stay text, so that the schema and the reader see the same thing.
+
+    The C library reads it, five times as fast, where there is one.
+    """
 
 
 _Loader.yaml_implicit_resolvers = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,16 @@ AZURE, S3 = ("abfs", "abfss", "az"), ("s3",)
 WRITE_LIKE = (
     "Write az://CONTAINER/PATH, abfs://CONTAINER@ACCOUNT.dfs.core.windows.net/PATH, s3://BUCKET/PATH or a folder."
 )
+
+CREDENTIAL = re.compile(r"(?i)\b(AccountKey|SharedAccessSignature|sig)=")
+"""What a connection string or a signature holds: https://learn.microsoft.com/azure/storage/common/storage-sas-overview."""
+AZURE_HOST = re.compile(
+    r"[a-z0-9]+\.(dfs|blob)\.core\.(windows\.net|usgovcloudapi\.net|chinacloudapi\.cn)"
+    r"|[a-z0-9]+\.z\d\d\.(dfs|blob)\.storage\.azure\.net"
+)
+"""Hosts that Microsoft runs: https://learn.microsoft.com/azure/storage/common/storage-account-overview."""
+
+NO_CREDENTIAL = "Leave it away; credentials come from the environment (AZURE_STORAGE_*, AWS_*). See docs/archive.md."
 
 
 class Store(Protocol):
@@ -54,11 +65,13 @@ def opened(url: str) -> Iterator[Store]:
 
     Raises ArchiveError when the place does not exist, refuses or does not answer.
     """
+    if CREDENTIAL.search(url):
+        raise UsageError("The address carries a credential.", NO_CREDENTIAL)
     scheme = url.partition("://")[0].lower() if "://" in url else ""
     if scheme in ("", "file"):
         yield Folder(_path(url) if scheme else Path(url).expanduser())
     elif scheme in (*AZURE, *S3):
-        _refuse_credentials(url)
+        _check(url)
         from runbook_lib import objectstore
 
         with (objectstore.azure if scheme in AZURE else objectstore.s3)(url) as cloud:
@@ -75,15 +88,17 @@ def _path(url: str) -> Path:
     return Path(url2pathname(host + parts.path))
 
 
-def _refuse_credentials(url: str) -> None:
-    """An address stands in logs, histories of shells and receipts; so it may not be one that opens anything."""
+def _check(url: str) -> None:
+    """Refuse an address that opens anything, as it stands in logs, or that would take our token to a stranger."""
     parts = urlsplit(url)
     keyed = parts.password is not None or (parts.scheme == "s3" and parts.username is not None)
     if keyed or parts.query or parts.fragment:
-        remedy = "Leave it away; credentials come from the environment (AZURE_STORAGE_*, AWS_*). See docs/archive.md."
-        raise UsageError(f"The {parts.scheme}:// address carries a credential or a query.", remedy)
+        raise UsageError(f"The {parts.scheme}:// address carries a credential or a query.", NO_CREDENTIAL)
     if not parts.hostname:
         raise UsageError(f"{url} names no container or bucket.", WRITE_LIKE)
+    if "@" in parts.netloc and not AZURE_HOST.fullmatch(parts.hostname):
+        remedy = f"{WRITE_LIKE} For a host of your own name it in AZURE_STORAGE_CONNECTION_STRING, and write az://."
+        raise UsageError(f"{parts.hostname} is not Azure's, so no sign-in is sent there.", remedy)
 
 
 class Folder:

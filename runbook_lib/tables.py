@@ -54,10 +54,11 @@ def html(frame: Table) -> str:
         shown = shown.drop(columns=same)
         said += f"<p>In every line: {escape('; '.join(told))}</p>" if told else ""
     # na_rep leaves whole numbers that nobody knows as <NA>
-    unknown = {
-        str(name): shown[name].astype(object).where(shown[name].notna(), "") for name in shown.select_dtypes("Int64")
-    }
-    shown = shown.assign(**unknown)
+    numbers = [name for name, kind in shown.dtypes.items() if kind.name == "Int64"]
+    if numbers:
+        shown = shown.assign(
+            **{str(name): shown[name].astype(object).where(shown[name].notna(), "") for name in numbers}
+        )
     body = shown.to_html(index=False, border=0, render_links=True, justify="left", na_rep="")
     body = re.sub(">([^<]+)<", lambda text: ">" + re.sub(r"(?<=\w)([.@/_])(?=\w)", r"\1<wbr>", text[1]) + "<", body)
     for tag in ("th", "td"):

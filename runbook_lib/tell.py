@@ -11,7 +11,7 @@ import typer
 
 from runbook_lib.errors import UsageError
 from runbook_lib.keep import Target, run_folder
-from runbook_lib.terminal import AsJson, console, print_json
+from runbook_lib.terminal import AsJson, print_json, say
 
 if TYPE_CHECKING:
     from runbook_lib.notices import Notice
@@ -37,7 +37,7 @@ def oscal(
     if as_json:
         print_json({"run": str(folder), "documents": [str(path) for path in written]})
     else:
-        console().print("\n".join(f"Wrote {path}" for path in written), markup=False, soft_wrap=True)
+        say(*(f"Wrote {path}" for path in written), error=False)
 
 
 def notify(
@@ -69,8 +69,7 @@ def notify(
     if as_json:
         print_json({"notices": [asdict(one) for one in found], "snoozed": notices.snoozed(outputs)})
     else:
-        told = "\n\n".join(_shown(one) for one in found) or "Nothing changed that was not told before."
-        console().print(told, markup=False, soft_wrap=True)
+        say("\n\n".join(map(_shown, found)) or "Nothing changed that was not told before.", error=False)
     raise typer.Exit(1 if any(one.failure for one in found) else 0)
 
 
@@ -79,7 +78,7 @@ def after_batch(keys: list[str]) -> None:
     from runbook_lib import notices
 
     for words in notices.after_batch(keys):
-        console(stderr=True).print(words, markup=False, soft_wrap=True)
+        say(words)
 
 
 def _snooze(tenant: str, until: datetime, reason: str, as_json: bool) -> None:
@@ -89,7 +88,7 @@ def _snooze(tenant: str, until: datetime, reason: str, as_json: bool) -> None:
     if as_json:
         print_json({"snoozed": notices.snoozed(records.home("outputs"))})
         return
-    console().print(f"Nothing is sent about {tenant} up to {until:%Y-%m-%d}.", markup=False, soft_wrap=True)
+    say(f"Nothing is sent about {tenant} up to {until:%Y-%m-%d}.", error=False)
 
 
 def _shown(notice: Notice) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import TextIOWrapper
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -21,15 +23,34 @@ Jobs = Annotated[
     int | None,
     typer.Option(min=1, help="Tenants under way at a time.", show_default="as many as cores and memory carry"),
 ]
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 LONGEST_TABLE = 50
 """More tenants than this are counted, and only those listed that somebody has to look at."""
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Return where people read: standard output, or standard error for what is not a result."""
+    """Return where people read: standard output, or standard error for what is not a result.
+
+    Names come from tenants and archives: none of them may move the cursor, or retitle the window.
+    """
     from rich.console import Console
 
-    return Console(stderr=stderr, highlight=False)
+    screen = Console(stderr=stderr, highlight=False)
+    render = screen.render_str
+    screen.render_str = lambda text, **how: render(CONTROL.sub("", text), **how)  # type: ignore[method-assign]
+    return screen
+
+
+def say(*lines: str, error: bool = True) -> None:
+    """Print lines for people: on standard error, or on standard output what is a result."""
+    console(stderr=error).print("\n".join(lines), markup=False, soft_wrap=True)
+
+
+def speak_utf_8() -> None:
+    """Write UTF-8 wherever our words go: a pipe or file on Windows would refuse signs that its code page lacks."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
 
 
 def print_json(value: object) -> None:

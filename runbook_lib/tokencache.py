@@ -108,14 +108,14 @@ def encrypted(path: str) -> Encryptor:
 def store(tenant: Tenant, encrypt: Encrypt | None = None) -> Store:
     """Return where the sign-in to `tenant` by the app of its tenant file is kept."""
     file = folder() / "sign-ins" / f"{tenant.tenant_id}.{tenant.sign_in.client_id.lower()}{ENDING}"
-    return _store(file, encrypt or encrypted)
-
-
-def _store(file: Path, encrypt: Encrypt) -> Store:
     if os.environ.get(SWITCH, "").lower() == "memory":
         return Store(file, f"{SWITCH} says memory")
+    return _store(file, encrypt)
+
+
+def _store(file: Path, encrypt: Encrypt | None) -> Store:
     try:
-        encryptor = encrypt(str(file))
+        encryptor = (encrypt or encrypted)(str(file))
     except Exception as error:  # each system refuses with a class of its own
         return Store(file, _no_store(error))
     if not encryptor.is_encrypted:
@@ -125,22 +125,26 @@ def _store(file: Path, encrypt: Encrypt) -> Store:
 
 def why_not(encrypt: Encrypt | None = None) -> str:
     """Return why no sign-in can be kept on this machine, empty when it can."""
-    return _store(folder() / "sign-ins" / "probe", encrypt or encrypted).why_not
+    return _store(folder() / "sign-ins" / "probe", encrypt).why_not
 
 
 def kept(tenant_id: str = "", encrypt: Encrypt | None = None) -> Iterator[Kept]:
     """Yield every sign-in that is kept on this machine, of one tenant or of all."""
-    for file in sorted((folder() / "sign-ins").glob(f"{tenant_id or '*'}.*{ENDING}")):
-        tenant, client, _ = file.name.split(".")
-        yield Kept(_accounts(_store(file, encrypt or encrypted).load()), tenant, client, file)
+    for file in sorted((folder() / "sign-ins").glob(f"*{ENDING}")):
+        tenant, _, client = file.name.removesuffix(ENDING).partition(".")
+        if tenant == tenant_id or not tenant_id:
+            yield Kept(_accounts(_store(file, encrypt).load()), tenant, client, file)
 
 
 def forget(one: Kept, encrypt: Encrypt | None = None) -> None:
     """Remove a kept sign-in from this machine, from the Keychain or libsecret too.
 
-    Raises UsageError when its file cannot be removed.
+    Raises UsageError when it cannot be removed: without its file nobody would know what the keyring still holds.
     """
-    _store(one.file, encrypt or encrypted).save(NOTHING)  # the file alone would leave the secret in the keyring
+    why_not = _store(one.file, encrypt).save(NOTHING)  # the file alone would leave the secret in the keyring
+    if why_not and sys.platform != "win32":  # there the file is all there is
+        remedy = f"Unlock the keyring (sign in at the desktop), then again; or remove it there, and {one.file}."
+        raise UsageError(f"The sign-in to {one.tenant_id} stays in the keyring: {why_not}.", remedy)
     try:
         one.file.unlink(missing_ok=True)
     except OSError as error:

@@ -55,6 +55,9 @@ def load() -> None:
         importlib.import_module(f"{steps.__name__}.{step.name}")
     importlib.import_module("nbformat").validate({"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": []})
     importlib.import_module("runbook_lib.integration").calls()
+    importlib.import_module("runbook_lib.controls").supports()
+    importlib.import_module("runbook_lib.engine")._is_this_python("python3")
+    importlib.import_module("runbook_lib.recordschema").off_schema({})
     importlib.import_module("runbook_lib.leaks").known_forms()
     pages = importlib.import_module("runbook_lib.report")._environment()
     for name in pages.list_templates():

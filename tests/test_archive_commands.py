@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,15 @@ def test_a_run_is_signed_with_the_key_named_and_verified_with_the_signers_named(
     answer: dict[str, Any] = json.loads(words)
     assert (code, answer["intact"]) == (3, False)
     assert [one["kind"] for one in answer["faults"]] == ["signature"]
+
+
+def test_what_is_said_into_a_pipe_of_windows_is_utf_8(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pipe = BytesIO()
+    monkeypatch.setattr("sys.stdout", TextIOWrapper(pipe, encoding="cp1252"))
+    monkeypatch.setattr("sys.argv", ["runbook", "verify", str(run)])
+    with pytest.raises(SystemExit, match="3"):
+        cli.main()
+    assert pipe.getvalue().decode().startswith("✗ not sealed")
 
 
 def test_an_unsealed_run_does_not_verify(run: Path) -> None:

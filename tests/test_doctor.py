@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from runbook_lib import certificate, cli, doctor, machine, settings
+from runbook_lib import certificate, cli, doctor, machine, prepare, settings, terminal
 from runbook_lib.doctor import Visit, examine
 from runbook_lib.errors import UsageError
 from runbook_lib.machine import Look, Row
@@ -217,6 +218,8 @@ def test_a_proxy_is_shown_without_its_password(tmp_path: Path) -> None:
     ]
     assert (rows[2][1], rows[2][3]) == (Status.FAIL, "Correct or unset SSL_CERT_FILE.")
     assert "hunter2" not in str(rows)
+    for value in ("http://dana:hun/ter2#@proxy:8080/", "dana:hun@ter2@proxy:8080"):
+        assert [row[2] for row in machine.proxies({"ALL_PROXY": value})] == ["proxy:8080"]
 
 
 def test_extras_and_tools_that_are_absent_are_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -235,6 +238,33 @@ def test_every_look_at_this_machine_sees_something(look: str, name: Look) -> Non
     rows = list(name())
     assert rows or look == "proxies"
     assert all(saw for _, _, saw, _ in rows)
+
+
+@pytest.mark.parametrize(("mode", "told"), [(0o640, True), (0o600, False)])
+def test_a_key_that_others_can_read_is_told(tenant: MakeTenant, tmp_path: Path, mode: int, told: bool) -> None:
+    known, key = tenant(), tmp_path / "key.pem"
+    assert known.sign_in.certificate
+    key.write_bytes(known.sign_in.certificate.read_bytes())
+    key.chmod(mode)
+    sign_in = replace(known.sign_in, certificate=key)
+    rows = [row for row in doctor._app(replace(known, sign_in=sign_in), utc_now()) if row[0] == "key"]
+    assert [row[1] for row in rows] == [Status.FAIL] * (told and os.name == "posix")
+    assert all(f"chmod 600 {key}" in row[3] for row in rows)
+
+
+def test_what_a_tenant_wrote_moves_no_cursor(capsys: pytest.CaptureFixture[str]) -> None:
+    evil = "\x1b[2J\x1b]0;you are safe\x07\x9b1m[red]Röom"
+    prepare._print_findings([Finding("app", "", Status.PASS, evil)])
+    terminal.say(f"{evil}\nsecond line", error=False)
+    said = capsys.readouterr().out
+    assert said.count("[red]Röom") == 2
+    assert "\nsecond line\n" in said
+    assert not set("\x1b\x07\x9b") & set(said)
+
+
+def test_where_there_is_no_input_at_all_nobody_is_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", None)
+    assert not prepare.person()
 
 
 def test_the_command_prints_json_and_ends_with_the_worst(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

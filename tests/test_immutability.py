@@ -83,6 +83,7 @@ AZURE: list[tuple[Mapping[str, str], Mapping[str, str], int, Hold, str]] = [
     (container(versions="true"), LOCKED, 200, Hold.LOCKED, "until 2028-11-22"),
     (container(versions="true"), UNLOCKED, 200, Hold.IN_FORCE, "unlocked"),
     (container(versions="true"), {"x-ms-legal-hold": "true"}, 200, Hold.IN_FORCE, "legal hold"),
+    ({}, PLAIN, 200, Hold.UNKNOWN, "does not say"),
     ({}, PLAIN, 403, Hold.UNKNOWN, "may not read"),
     ({}, LOCKED, 403, Hold.LOCKED, "until 2028-11-22"),
 ]

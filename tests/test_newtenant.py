@@ -168,7 +168,22 @@ def test_whoever_uncomments_the_example_s_sections_has_a_valid_file_again(tmp_pa
 
 
 @pytest.mark.parametrize(
-    "name", ["O'Brien: Söhne #1", "yes", "- dash", "007", '"', "a\\b", "日本", "{x}", "null", " # ", "trailing: "]
+    "name",
+    [
+        "O'Brien: Söhne #1",
+        "yes",
+        "- dash",
+        "007",
+        '"',
+        "a\\b",
+        "日本",
+        "{x}",
+        "null",
+        " # ",
+        "trailing: ",
+        "a\x85b: c",
+        "a\x7f",
+    ],
 )
 def test_any_name_is_read_back_as_it_was_typed(tmp_path: Path, name: str) -> None:
     assert newtenant.write(tmp_path, "contoso", {**ANSWERS, ("name",): name}).name == name
@@ -178,6 +193,7 @@ def test_an_answer_that_the_schema_refuses_leaves_nothing_behind(tmp_path: Path)
     with pytest.raises(UsageError, match="'dana' is not an account name") as caught:
         newtenant.write(tmp_path, "contoso", {**ANSWERS, ("admin",): "dana"})
     assert "Nothing was written" in caught.value.message
+    assert "line" not in caught.value.message  # of a file that is not there
     assert list(tmp_path.iterdir()) == []
 
 
@@ -193,4 +209,6 @@ def test_the_app_s_id_takes_the_placeholder_s_place_and_no_other(tmp_path: Path)
     assert newtenant.replace_client_id(path, NO_APP, CONTOSO)
     assert path.read_text(encoding="utf-8") == before.replace(NO_APP, CONTOSO)
     assert not newtenant.replace_client_id(path, NO_APP, "another")
+    assert newtenant.replace_client_id(path, CONTOSO, r"\g<0>")
+    assert r"client_id: \g<0>" in path.read_text(encoding="utf-8")
     assert [one.name for one in tmp_path.iterdir()] == ["contoso.yaml"]

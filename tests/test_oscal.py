@@ -238,6 +238,12 @@ def test_the_command_writes_beside_the_run_and_overwrites_nothing(run: Path, mon
     assert "is there already" in str(again.exception)
 
 
+def test_nothing_is_written_into_the_run_itself(run: Path) -> None:
+    with pytest.raises(UsageError, match="inside the run"):
+        oscal.write(story.read(run), run / "data" / "oscal")
+    assert not (run / "data" / "oscal").exists()
+
+
 def test_without_the_extra_it_is_said_how_to_get_it(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "trestle.oscal", None)
     with pytest.raises(UsageError, match=r"runbook\.py extras"):

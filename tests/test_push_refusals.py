@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -151,6 +152,35 @@ def test_an_archive_that_is_outputs_itself_is_refused_and_nothing_is_lost(run: P
     assert everything(run) == before
 
 
+def test_an_archive_inside_the_run_is_refused_and_nothing_is_lost(run: Path) -> None:
+    before = everything(run)
+    for inside in (run, run / "data"):
+        with pytest.raises(UsageError, match="inside the run"):
+            push_to(FolderArchive(inside), run, remove_local=True)
+    assert everything(run) == before
+
+
+def test_what_changes_or_comes_after_the_look_is_not_deleted(
+    folder: FolderArchive, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw, late = run / "data/06_access.raw.json", run / "data/late.ipynb"
+    write = receipts.write
+
+    def meanwhile(*arguments: Any) -> Path:
+        raw.chmod(0o644)
+        raw.write_text("{}")
+        late.write_text("saved by JupyterLab just now")
+        return write(*arguments)
+
+    monkeypatch.setattr(receipts, "write", meanwhile)
+    [kept] = push_to(folder, run, remove_local=True)
+    assert (kept.exit_code, raw.read_text(), late.exists()) == (0, "{}", True)
+    assert {(one.kind, one.path) for one in evidence.verify(run)} >= {
+        (Kind.CHANGED, "data/06_access.raw.json"),
+        (Kind.ADDED, "data/late.ipynb"),
+    }
+
+
 def test_a_copy_of_a_run_is_pushed_under_its_own_name_and_never_removed(
     folder: FolderArchive, run: Path, tmp_path: Path
 ) -> None:
@@ -160,11 +190,16 @@ def test_a_copy_of_a_run_is_pushed_under_its_own_name_and_never_removed(
     assert push_to(folder, copy)[0].run == name(run)
 
 
-def test_a_name_that_leads_out_of_the_run_is_fetched_nowhere(folder: FolderArchive, run: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "leads", ["../../escaped.txt", "/escaped.txt", "data/../../../escaped.txt", "C:escaped.txt", ".", ""]
+)
+def test_a_name_that_leads_out_of_the_run_is_fetched_nowhere(
+    folder: FolderArchive, run: Path, tmp_path: Path, leads: str
+) -> None:
     push_to(folder, run)
     with store.opened(folder.url) as real:
         evil = Frail(real, 0, [])
-        evil.names = lambda _: ["../../escaped.txt"]  # type: ignore[attr-defined]
+        evil.names = lambda _: [leads]  # type: ignore[attr-defined]
         evil.read = lambda _: b"x"  # type: ignore[attr-defined]
         with pytest.raises(ArchiveError, match="No sealed run has a file of the name"):
             fetch(evil, name(run), tmp_path / "a" / "b" / "c")

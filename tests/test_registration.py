@@ -230,6 +230,16 @@ def test_a_key_is_not_made_inside_the_runbook_s_folder(runbook: Runbook, paramet
     assert not inside.exists()
 
 
+def test_a_key_is_not_made_where_the_certificate_to_upload_would_overwrite_it(
+    runbook: Runbook, parameters: Path
+) -> None:
+    new(runbook, parameters, "--method", "certificate", "--certificate", "../mine.cer")
+    done = runbook("app", "mine", "--new-certificate")
+    assert isinstance(done.exception, UsageError)
+    assert ".pem" in done.exception.remedy
+    assert not (parameters.parent / "mine.cer").exists()
+
+
 def test_the_plan_is_printed_for_people_and_for_machines(runbook: Runbook, parameters: Path) -> None:
     new(runbook, parameters, "--method", "device-code")
     plan = json.loads(runbook("app", "mine", "--json").stdout)

@@ -90,7 +90,7 @@ confirmations:
     [
         ("", "line 1: the file holds no 'key: value' lines"),
         ("- a\n- b\n", "line 1: the file holds no 'key: value' lines"),
-        ("name: [a\n", "line 2: not readable as YAML: expected ',' or ']', but got '<stream end>'"),
+        ("name: [a\n", "line 2: not readable as YAML: did not find expected ',' or ']'"),
         (GOOD + "name: twice\n", "line 6: 'name' stands twice"),
         (GOOD + "cloud: mars\n", "line 6: 'mars' is neither one of global, gcc, gcc-high, dod, china nor a cloud file"),
         (

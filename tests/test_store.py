@@ -25,12 +25,19 @@ SECRET = "c2VjcmV0LXNlY3JldC1zZWNyZXQ"
         "s3://AKIAIOSFODNN7EXAMPLE@bucket/runs",
         f"s3://bucket/runs#{SECRET}",
         f"https://contoso.blob.core.windows.net/evidence?sig={SECRET}",
+        f"DefaultEndpointsProtocol=https;AccountName=contoso;AccountKey={SECRET}",
         "az:///runs",
         "ftp://host/runs",
+        "abfs://evidence@contoso.dfs.core.windows.net.evil.example/runs",
+        "abfs://evidence@contoso.evil.example/runs",
+        "az://evidence@127.0.0.1/runs",
     ],
 )
 def test_an_address_that_carries_a_credential_or_names_no_archive_is_refused(url: str) -> None:
-    with pytest.raises(UsageError, match=r"carries a credential|is no archive|names no") as refused, store.opened(url):
+    with (
+        pytest.raises(UsageError, match=r"carries a credential|is no archive|names no|not Azure's") as refused,
+        store.opened(url),
+    ):
         pass
     assert SECRET not in str(refused.value)
     assert "AKIA" not in str(refused.value)
@@ -103,6 +110,14 @@ def test_what_a_service_said_is_told_without_what_opens_it(monkeypatch: pytest.M
     told = str(refused("az://evidence", said))
     assert "403 at https://x/y" in told
     assert not any(part in told for part in (SECRET, "something=else", "second line"))
+
+
+def test_the_address_of_another_s3_service_is_shown_without_the_password_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"https://dana:{SECRET}@minio.contoso.example:9000")
+    for variable in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(variable, SECRET)
+    with store.opened("s3://evidence/runs") as place:
+        assert place.endpoint == "https://minio.contoso.example:9000"
 
 
 SIGN_INS = [

@@ -186,6 +186,15 @@ def test_a_kept_account_of_another_tenant_is_never_used(home: str, told: list[Si
     assert grants == ["person"]
 
 
+def test_a_kept_sign_in_is_not_sent_to_another_cloud_s_host(told: list[SignInPrompt], signed_in: None) -> None:
+    elsewhere = replace(PERSON, cloud=replace(PERSON.cloud, login="https://login.evil.example"))
+    with entra(tokens()) as (http, cloud):
+        http.mount(elsewhere.cloud.login, http.get_adapter(PERSON.cloud.login))
+        grants = answers(cloud, lambda _: None)
+        sign_in(http, told, elsewhere)
+    assert grants == ["person"]
+
+
 def test_another_tenant_or_app_has_a_file_of_its_own(told: list[SignInPrompt], signed_in: None) -> None:
     others = [replace(PERSON, tenant_id=FABRIKAM), replace(PERSON, sign_in=SignIn("device-code", FABRIKAM))]
     assert [tokencache.store(other, Disguise).load() for other in others] == ["", ""]
@@ -254,6 +263,26 @@ def test_signing_out_overwrites_and_removes(signed_in: None, state: Path) -> Non
     tokencache.forget(found, Keyring)
     assert saved == ["{}"]  # what a keyring holds outlives the file
     assert list(tokencache.kept(encrypt=Disguise)) == []
+
+
+def test_a_sign_in_that_stays_in_the_keyring_is_not_called_removed(
+    signed_in: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (found,) = tokencache.kept(encrypt=Disguise)
+    with pytest.raises(UsageError, match="no keyring here") as caught:
+        tokencache.forget(found, refuses)
+    assert "unlock" in caught.value.remedy.lower()
+    assert found.file.exists()
+    monkeypatch.setenv(tokencache.SWITCH, "memory")  # which is about what will be kept, not about what is
+    tokencache.forget(found, Disguise)
+    assert not found.file.exists()
+
+
+def test_a_file_of_another_name_can_be_removed_too(signed_in: None, state: Path) -> None:
+    (state / "sign-ins" / f"{CONTOSO}.{CLIENT}.copy.tokens").write_text("")
+    for one in tokencache.kept(CONTOSO, Disguise):
+        tokencache.forget(one, Disguise)
+    assert not list((state / "sign-ins").iterdir())
 
 
 def test_a_kernel_that_runs_on_does_not_undo_a_sign_out(told: list[SignInPrompt], signed_in: None) -> None:
