@@ -39,6 +39,8 @@ from papermill.iorw import papermill_io
 from papermill.log import logger
 from traitlets.config import Config
 
+from runbook_lib import outputcheck
+
 os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")  # or debugpy, which every kernel imports, warns on stderr
 NAME = "runbook"
 SAVE_SECONDS = 2.0
@@ -190,7 +192,7 @@ class _NotebookClient(PapermillNotebookClient):  # type: ignore[misc]
 
     @contextmanager
     def setup_kernel(self, **_: object) -> Iterator[None]:
-        with _process_as_it_was(), _kernel() as self.kc:
+        with outputcheck.quickly(), _process_as_it_was(), _kernel() as self.kc:
             yield
 
 

@@ -61,7 +61,8 @@ def seal(
         evidence.stamp(folder, by)
     elif not (share and records.is_sealed(folder)):
         lab.check_closed(folder)
-        evidence.seal(folder, clock=lambda: datetime.now(UTC), by=by)
+        with console(stderr=True).status("Sealing: every file is searched for secrets"):
+            evidence.seal(folder, clock=lambda: datetime.now(UTC), by=by)
         if timestamp and not evidence.is_stamped(folder):
             raise ArchiveError(
                 f"{folder} is sealed, without a time stamp.", f"Later: runbook seal {target} --timestamp"

@@ -164,7 +164,7 @@ def _forms(value: str) -> Iterator[bytes]:
 
 def _environment() -> list[str]:
     own = (name for name in os.environ if name.startswith("RUNBOOK_") and name.endswith(SECRET_VARIABLES))
-    return [os.environ[name] for name in own]
+    return [*(os.environ[name] for name in own), *os.environ.get("RUNBOOK_NOTIFY", "").split()]  # addresses with keys
 
 
 @cache

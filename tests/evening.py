@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import socket
 import subprocess
 import time
@@ -15,16 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import requests
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from runbook_lib import lab
+from tests.programs import PATIENCE
 
-QUIET = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
-    " --disable-component-update --disable-sync --disable-lcd-text"
-).split()
-PATIENCE = 60_000
-"""Milliseconds that the browser waits for anything: the machine may be loaded."""
 RAN = re.compile(r"^\[[*\d]+\]:?$")
 
 
@@ -177,16 +171,6 @@ def _wait_for(address: str) -> None:
             time.sleep(0.2)
         else:
             return
-
-
-@contextmanager
-def chromium() -> Iterator[Browser]:
-    """Start Debian's Chromium."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=QUIET)
-        expect.set_options(timeout=PATIENCE)
-        yield browser
-        browser.close()
 
 
 def new_page(browser: Browser, **options: object) -> Page:

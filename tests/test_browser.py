@@ -22,7 +22,8 @@ from typer.testing import CliRunner
 from runbook_lib import batch, cli, lab, records, tenantrun
 from runbook_lib.sandbox import server
 from runbook_lib.sandbox.server import Sandbox
-from tests.evening import Evening, chromium, jupyterlab, new_page
+from tests.evening import Evening, jupyterlab, new_page
+from tests.programs import chromium
 
 CHECKOUT = Path(lab.__file__).resolve().parent.parent
 PICTURES = CHECKOUT / "docs" / "pictures"

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,7 +20,7 @@ from nbformat import NotebookNode
 from papermill.engines import NBClientEngine
 from papermill.iorw import papermill_io
 
-from runbook_lib import batch, demo, engine
+from runbook_lib import batch, demo, engine, outputcheck
 from runbook_lib.sandbox import server
 
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -188,6 +189,27 @@ def test_the_plain_way_is_papermill_s_own_engine(monkeypatch: pytest.MonkeyPatch
         manager = SimpleNamespace(nb=book, save=None)
         engine.RunbookEngine.execute_managed_notebook(manager, "python3", **options)
     assert went == ["python3 {}", "python3 {'execution_timeout': 5}"]
+
+
+@pytest.mark.parametrize(
+    ("output", "valid"),
+    [
+        ({"output_type": "display_data", "data": {"text/plain": "x"}, "metadata": {}}, True),
+        ({"output_type": "display_data", "data": {"text/plain": 5}, "metadata": {}}, False),
+        ({"output_type": "display_data", "data": {}, "metadata": {}, "more": 1}, False),
+        ({"output_type": "execute_result", "data": {}, "metadata": {}, "execution_count": 1}, True),
+        ({"output_type": "execute_result", "data": {}, "metadata": {}}, False),
+        ({"output_type": "stream", "name": "stdout", "text": "x"}, True),
+        ({"output_type": "stream", "text": "x"}, False),
+        ({"output_type": "error", "ename": "E", "evalue": "", "traceback": ["x"]}, True),
+        ({"output_type": "error", "ename": "E", "evalue": "", "traceback": "x"}, False),
+    ],
+)
+def test_an_output_is_judged_as_nbformat_judges_it(output: dict[str, Any], valid: bool) -> None:
+    assert outputcheck.validate is not nbformat.v4.nbbase.validate
+    for judge in (nbformat.v4.nbbase.validate, outputcheck.validate):
+        with nullcontext() if valid else pytest.raises(nbformat.ValidationError):
+            judge(nbformat.from_dict(output), output["output_type"])
 
 
 def test_a_notebook_is_saved_at_its_start_seldom_and_at_its_end(monkeypatch: pytest.MonkeyPatch) -> None:

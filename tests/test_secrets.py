@@ -118,6 +118,10 @@ def test_the_secrets_that_the_environment_gave_are_known_in_every_encoding(
     assert {one.kind for one in leaks.leaks(run, ())} == {"a secret that this program was given"}
     monkeypatch.setenv("RUNBOOK_CERTIFICATE_PASSWORD", "changed since")
     assert leaks.leaks(run, ()) == []
+    monkeypatch.setenv("RUNBOOK_NOTIFY", "mailto://one:päss@relay.example tgram://two/päss w%rd/1")
+    assert leaks.leaks(run, ()) == []
+    (run / "data/told.txt").write_text("told tgram://two/päss at nine")
+    assert [one.path for one in leaks.leaks(run, ())] == ["data/told.txt"]
 
 
 def test_every_kind_that_is_looked_for_by_a_word_first_has_that_word_in_its_form() -> None:

@@ -5,6 +5,7 @@ What SpaceIQ keeps of a deleted integration is not documented; here each room's 
 
 from datetime import datetime, timedelta
 
+from runbook_lib.sandbox import sign_in_records
 from runbook_lib.sandbox.activation import Activations, Link
 from runbook_lib.sandbox.catalogue import GRAPH, resources
 from runbook_lib.sandbox.grants import granted_roles, service_principal
@@ -58,6 +59,7 @@ def connect(tenant: TenantState, found: TenantState, account: str, now: datetime
     typed = tenant.integration.domain
     reaches = found is tenant and typed in tenant.domains
     tenant.integration = Integration("active", "Microsoft Graph", typed, account, found.id, now, reaches)
+    sign_in_records.add_app_sign_in(found, CRONOFY, now)  # Cronofy begins at once
     pause = tenant.modes.get("sync_seconds", 2)
     for number, space in enumerate(_with_calendar(tenant), 1):
         comes = now + timedelta(seconds=number * pause)

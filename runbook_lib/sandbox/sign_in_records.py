@@ -33,13 +33,17 @@ def user_sign_in(tenant: TenantState, client: Json | None, user: Json, when: dat
 def add_app_sign_ins(tenant: TenantState, plan: list[Json], now: datetime) -> None:
     """Add what service principals did: every so often, the newest one interval ago."""
     for line in plan:
-        app = next(app for app in tenant.apps.values() if app.key == line["app"])
-        client = service_principal(tenant, app.id)
-        if client is None:
-            raise ValueError(f"{tenant.key}: {line['app']} has no service principal to sign in with")
-        tenant.sign_ins += [
-            _app_sign_in(tenant, client, now - span(line["every"]) * turn, turn) for turn in range(1, line["times"] + 1)
-        ]
+        for turn in range(1, line["times"] + 1):
+            add_app_sign_in(tenant, line["app"], now - span(line["every"]) * turn)
+
+
+def add_app_sign_in(tenant: TenantState, key: str, when: datetime) -> None:
+    """Add that an app signed in by itself; raises ValueError for one that the tenant does not have."""
+    app = next(app for app in tenant.apps.values() if app.key == key)
+    client = service_principal(tenant, app.id)
+    if client is None:
+        raise ValueError(f"{tenant.key}: {key} has no service principal to sign in with")
+    tenant.sign_ins.append(_app_sign_in(tenant, client, when, len(tenant.sign_ins) + 1))
 
 
 def _app_sign_in(tenant: TenantState, client: Json, when: datetime, turn: int) -> Json:

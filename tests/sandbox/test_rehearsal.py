@@ -120,6 +120,13 @@ def test_graph_shows_the_consent_to_the_runbook(browser: Browser, private: Brows
     given = client.session.get(f"{principal}/oauth2PermissionGrants", headers=headers).json()["value"]
     assert len(held) == 4
     assert [(row["consentType"], row["scope"]) for row in given] == [("AllPrincipals", "openid email")]
+    activity = f"{client.sandbox.url}/beta/reports/servicePrincipalSignInActivities"
+    (used,) = [
+        row["lastSignInActivity"]["lastSignInDateTime"]
+        for row in client.session.get(activity, headers=headers).json()["value"]
+        if row["appId"] == "10bb7e5b-b80b-4e6e-a209-f78581dbc79e"
+    ]
+    assert used >= max(row["createdDateTime"] for row in held), "Cronofy uses at once what it was given"
     log = client.session.get(f"{base}/auditLogs/directoryAudits", headers=headers).json()["value"]
     newest = log[0]
     assert newest["activityDisplayName"] == "Consent to application"
