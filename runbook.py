@@ -54,7 +54,7 @@ LINT = (
         *sorted(f"notebooks/{path.name}" for path in ROOT.glob("notebooks/*.ipynb")),
     ),
 )
-PYTEST = ("pytest", "-n", "2", "--dist", "loadfile")  # two at a time; the tests of one file share what they set up
+PYTEST = ("pytest", "-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")  # two at a time, a file each
 
 # The first pattern found in an installer's own words decides what to advise; the last one always matches.
 REMEDIES = (

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -97,20 +98,25 @@ def work(
     Raises UsageError when somebody else works in the run, ArchiveError when a batch does, and what `prepare` raises.
     """
     now = datetime.now(UTC)
-    with ExitStack() as held:
+    with _ctrl_c_left_to_jupyterlab(), ExitStack() as held:
         if not (take_over and _somebody_works_on(key)):
             held.enter_context(only_one(records.home("outputs") / key))
         folder = prepare(key, now).resolve()
         held.enter_context(presence(folder, now, take_over=take_over))
         tell(f"{folder}: next is {STEPS[next_step(folder)]}. Stop JupyterLab with Ctrl+C twice.")
-        with subprocess.Popen(command(folder, browser=browser, port=port), env=environment()) as lab:
-            while lab.poll() is None:
-                try:
-                    lab.wait()
-                except KeyboardInterrupt:  # JupyterLab hears it too, and asks whether it is meant
-                    continue
+        subprocess.run(command(folder, browser=browser, port=port), env=environment(), check=False)
     for name in unsaved(folder):
         tell(f"{name} is recorded, but its saved notebook does not show it: save the notebook before sealing.")
+
+
+@contextmanager
+def _ctrl_c_left_to_jupyterlab() -> Iterator[None]:
+    """Do nothing on Ctrl+C: JupyterLab hears it too, and asks whether it is meant; this process tidies up after it."""
+    before = signal.signal(signal.SIGINT, lambda *_: None)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _somebody_works_on(key: str) -> bool:

@@ -232,7 +232,7 @@ def test_ctrl_c_twice_ends_an_evening_and_nobody_is_left_in_the_run(home: Path) 
             for _ in range(2):
                 os.killpg(evening.pid, signal.SIGINT)
                 time.sleep(0.5)
-            assert evening.wait(60) == 0
+            assert evening.wait(60) in (0, -signal.SIGINT)  # the second one may meet it on its way out
         finally:
             evening.kill()
     assert not (folder / presence.PRESENCE).exists()
