@@ -87,7 +87,7 @@ def leaks(folder: Path, links: Iterable[str], known: Iterable[str] | None = None
     patterns = dict(known_forms())
     if hosts:
         patterns["an activation link with its query"] = re.compile(link)
-    values = [form for value in (_environment() if known is None else known) for form in _forms(value)]
+    values = [form for value in (given() if known is None else known) for form in _forms(value)]
     if values:
         patterns["a secret that this program was given"] = re.compile(b"|".join(map(re.escape, values)))
     return [
@@ -162,7 +162,8 @@ def _forms(value: str) -> Iterator[bytes]:
         yield from {middle, middle.translate(bytes.maketrans(b"+/", b"-_"))}
 
 
-def _environment() -> list[str]:
+def given() -> list[str]:
+    """Return the secrets that this program was given by its environment."""
     own = (name for name in os.environ if name.startswith("RUNBOOK_") and name.endswith(SECRET_VARIABLES))
     return [*(os.environ[name] for name in own), *os.environ.get("RUNBOOK_NOTIFY", "").split()]  # addresses with keys
 

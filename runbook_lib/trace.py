@@ -6,7 +6,6 @@ The log lies in outputs/_logs/TENANT/RUN.log, outside the run's folder: it is no
 from __future__ import annotations
 
 import logging
-import os
 import re
 import traceback
 from collections.abc import Iterable
@@ -47,7 +46,8 @@ def keep(folder: Path, step: str) -> None:
 
 def _show(folder: Path, step: str, shell: Any, kind: type, error: Exception, trace: TracebackType) -> list[str]:
     """Log the error and show it as a cell's error, so that papermill and Run All stop there as for any other."""
-    words = told(error, logged(folder, step, error.with_traceback(trace)))
+    own_words = isinstance(error, RunbookError | NameError) and not isinstance(error, CloudError)
+    words = told(error, "" if own_words else logged(folder, step, error.with_traceback(trace)))
     shell._showtraceback(kind, scrubbed(str(error)), words)
     return words
 
@@ -83,13 +83,8 @@ def logged(folder: Path, step: str, error: Exception) -> str:
 
 def scrubbed(text: str, known: Iterable[str] | None = None) -> str:
     """Return `text` without what looks like a secret, and without the secrets that this program was given."""
-    for value in filter(None, _given() if known is None else known):
+    for value in filter(None, leaks.given() if known is None else known):
         text = text.replace(value, MASK)
     for secret in (*SECRETS, LONG):
         text = secret.sub(MASK, text)
     return QUERY.sub(rf"\1{MASK}", text)
-
-
-def _given() -> list[str]:
-    names = (name for name in os.environ if name.startswith("RUNBOOK_") and name.endswith(leaks.SECRET_VARIABLES))
-    return [os.environ[name] for name in names]

@@ -310,7 +310,8 @@ def test_parts_that_were_refused_are_missing_or_have_errors_are_told_apart(put: 
     assert parts["exchange policies"].refusal == "Exchange did not answer: Access denied."
     assert "older script" in parts["exchange rooms"].refusal
     assert (parts["exchange members"].complete, parts["exchange members"].refusal) == (False, "")
-    assert parts["exchange members"].remedy.startswith("Exchange said: one; two.")
+    assert parts["exchange members"].remedy.startswith("Exchange said: one; two. Run")
+    assert parts["exchange policies"].remedy.startswith("Exchange said: Access denied. Run")
     assert (parts["exchange tests"].complete, len(parts["exchange tests"].rows)) == (True, 13)
 
 

@@ -119,3 +119,7 @@ def test_a_cell_that_breaks_still_counts_as_broken(
     assert (kind, value) == (ZeroDivisionError, "division by zero")
     assert "fault, not yours" in lines[0]
     assert shell.run_cell("1 / 1").success
+    written = trace.path(folder).stat().st_size
+    shell.run_cell("from runbook_lib.errors import GateClosed\nraise GateClosed('Closed.', 'Open it.')")
+    assert shown[-1][0].__name__ == "GateClosed"
+    assert trace.path(folder).stat().st_size == written, "a closed gate is no error that anybody has to look into"

@@ -80,7 +80,7 @@ def _section(cmdlet: str, part: Json | None, look: Look) -> Look:
         refusal = look.refusal or "the Exchange answer does not have this part; an older script made it"
         return Look(cmdlet, look.asked_at, refusal=refusal, remedy=look.remedy)
     errors = list(dict.fromkeys(" ".join(one.split()) for one in part["errors"]))
-    said = f"Exchange said: {'; '.join(errors[:3])}. {look.remedy}" if errors else look.remedy
+    said = f"Exchange said: {'; '.join(errors[:3]).removesuffix('.')}. {look.remedy}" if errors else look.remedy
     refusal = f"Exchange did not answer: {errors[0]}" if errors and not part["rows"] else ""
     return Look(cmdlet, look.asked_at, tuple(part["rows"]), complete=not errors, refusal=refusal, remedy=said)
 
