@@ -192,7 +192,7 @@ class _NotebookClient(PapermillNotebookClient):  # type: ignore[misc]
 
     @contextmanager
     def setup_kernel(self, **_: object) -> Iterator[None]:
-        with outputcheck.quickly(), _process_as_it_was(), _kernel() as self.kc:
+        with outputcheck.quickly(papermill.engines), _process_as_it_was(), _kernel() as self.kc:
             yield
 
 

@@ -42,6 +42,14 @@ class Status(StrEnum):
         """Return the command's exit code: 0 pass, 3 fail, 4 unknown, 5 pending."""
         return {"fail": 3, "unknown": 4, "pending": 5}.get(self, 0)
 
+    @property
+    def rank(self) -> int:
+        """Return where it stands when statuses are sorted, the worst first."""
+        return _RANKS[self]
+
+
+_RANKS = {status: rank for rank, status in enumerate(Status)}
+
 
 def worst(statuses: Iterable[Status]) -> Status:
     """Return the worst of `statuses`; nothing seen is `unknown`, because nothing passes by default.

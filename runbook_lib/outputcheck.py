@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from functools import cache
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
@@ -38,9 +40,10 @@ def validate(node: Any, ref: str | None = None) -> None:
 
 
 @contextmanager
-def quickly() -> Iterator[None]:
-    """Let nbformat, inside this block, look at outputs the quick way."""
-    with patch.object(v4.nbbase, "validate", validate):
+def quickly(engines: ModuleType) -> Iterator[None]:
+    """Let nbformat, inside this block, look at outputs the quick way; likewise papermill's `engines` at their times."""
+    times = SimpleNamespace(parser=SimpleNamespace(parse=datetime.fromisoformat))
+    with patch.object(v4.nbbase, "validate", validate), patch.object(engines, "dateutil", times):
         yield
 
 

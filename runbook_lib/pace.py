@@ -16,7 +16,7 @@ from runbook_lib import processes
 FEWEST_PER_CORE, MOST_PER_CORE = 2, 16
 MEGABYTES_PER_TENANT = 100
 LOOK_SECONDS = 0.25
-IDLE_SHARE = 0.1
+IDLE_SHARE = 0.05
 """So much of the cores' time must have been left over since the last look for another tenant to begin."""
 
 

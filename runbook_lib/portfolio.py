@@ -23,8 +23,6 @@ from runbook_lib.tables import Table, table
 if TYPE_CHECKING:
     from runbook_lib.run import Run
 
-ORDER = list(Status)
-
 
 @dataclass(frozen=True, slots=True)
 class Standing:
@@ -50,8 +48,8 @@ class Standing:
 
     def found(self, words: str) -> list[Open]:
         """Return the open points in which every one of `words` occurs, in any case; without words, all."""
-        texts = {one: " ".join((one.step, one.need, one.about, one.saw, one.remedy)).lower() for one in self.open}
-        return [one for one, text in texts.items() if all(word in text for word in words.lower().split())]
+        wanted = words.lower().split()
+        return [one for one in self.open if not wanted or _mentions(one, wanted)]
 
     @property
     def reasons(self) -> str:
@@ -59,6 +57,11 @@ class Standing:
         needs = Counter(one.need.rstrip(".") for one in self.open)
         words = [need if count == 1 else f"{need} ({count} times)" for need, count in list(needs.items())[:3]]
         return "; ".join(words) + (f"; and {len(needs) - 3} more" if len(needs) > 3 else "")
+
+
+def _mentions(one: Open, words: Iterable[str]) -> bool:
+    text = " ".join((one.step, one.need, one.about, one.saw, one.remedy)).lower()
+    return all(word in text for word in words)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +87,7 @@ def portfolio(outputs: Path, keys: Iterable[str], now: datetime) -> Portfolio:
     folders = outputs.iterdir() if outputs.is_dir() else ()
     begun = {folder.name for folder in folders if folder.is_dir() and not folder.name.startswith(("_", "."))}
     standings = [standing(outputs, key) for key in begun.union(keys)]
-    return Portfolio(now, tuple(sorted(standings, key=lambda one: (ORDER.index(one.outcome), one.key))))
+    return Portfolio(now, tuple(sorted(standings, key=lambda one: (one.outcome.rank, one.key))))
 
 
 def standing(outputs: Path, key: str) -> Standing:
@@ -101,7 +104,7 @@ def standing(outputs: Path, key: str) -> Standing:
     return Standing(
         key,
         told.outcome,
-        tuple(story.open_points(told)),
+        told.open,
         name=told.tenant["name"],
         cloud=told.cloud["name"],
         rehearsal=not told.cloud["microsoft"],
@@ -170,7 +173,7 @@ def all_to_do(all_tenants: Portfolio) -> Table:
     for standing in all_tenants.standings:
         for one in standing.open:
             needs.setdefault((one.status, one.need, one.remedy), {}).setdefault(standing.key, one.link)
-    ordered = sorted(needs.items(), key=lambda need: (ORDER.index(need[0][0]), -len(need[1]), need[0][1]))
+    ordered = sorted(needs.items(), key=lambda need: (need[0][0].rank, -len(need[1]), need[0][1]))
     rows = [
         {
             "status": status_words(status),

@@ -11,7 +11,7 @@ from runbook_lib.cards import status_words
 from runbook_lib.model import Json, Status
 from runbook_lib.pictures import duration
 from runbook_lib.records import JUDGED, Record
-from runbook_lib.story import Open, Story, open_points, question, register_checks, title
+from runbook_lib.story import Open, Story, question, register_checks, title
 from runbook_lib.tables import Table, table
 
 
@@ -76,7 +76,7 @@ def broken(story: Story) -> Table:
 def to_do(story: Story) -> Table:
     """Return all that is left to do, worst first: each need once, with what it is about, the remedy and the link."""
     needs: dict[tuple[Status, str, str], list[Open]] = {}
-    for one in open_points(story):
+    for one in story.open:
         needs.setdefault((one.status, one.need, one.remedy), []).append(one)
     rows = [
         {

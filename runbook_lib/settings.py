@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, date, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -220,9 +221,7 @@ class _Page:
         self.faults: list[_Fault] = []
         self.lines: dict[tuple[str | int, ...], int] = {(): 1}
         self.row: Json = {}
-        self._read()
-        if self.row:
-            self._validate(definition)
+        self._read(definition)
 
     def fault(self, place: tuple[str | int, ...], words: str) -> None:
         """Note a fault at the line of `place`, or of the nearest place above it that is in the file."""
@@ -274,9 +273,10 @@ class _Page:
         if isinstance(spaceiq, dict) and spaceiq.get("source") == "graphql" and "company" not in spaceiq:
             self.fault(("spaceiq", "source"), "source 'graphql' needs a line 'company:' with the name SpaceIQ shows")
 
-    def _read(self) -> None:
+    def _read(self, definition: str) -> None:
         try:
-            loader = _Loader(self.path.read_text(encoding="utf-8-sig"))
+            text = self.path.read_text(encoding="utf-8-sig")
+            loader = _Loader(text)
             node = loader.get_single_node()
             self._note_lines(node, ())
             row = loader.construct_document(node) if node else None
@@ -290,6 +290,8 @@ class _Page:
         else:
             if isinstance(row, dict):
                 self.row = row
+                for place, words in _off_schema(text, definition):
+                    self.fault(place, words)
             else:
                 self.faults.append(_Fault(1, "the file holds no 'key: value' lines"))
 
@@ -306,12 +308,14 @@ class _Page:
                 self.lines[*place, index] = value.start_mark.line + 1
                 self._note_lines(value, (*place, index))
 
-    def _validate(self, definition: str) -> None:
-        schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
-        whole = {**schema, "$ref": f"#/$defs/{definition}"}
-        for error in validator(whole).iter_errors(self.row):
-            for place, words in _in_words(error):
-                self.fault(place, words)
+
+@lru_cache(maxsize=8)  # every notebook of a run reads the same two files
+def _off_schema(text: str, definition: str) -> list[tuple[tuple[str | int, ...], str]]:
+    """Return place and words of each value in the YAML `text` that is not as the schema's `definition` says."""
+    schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
+    whole = {**schema, "$ref": f"#/$defs/{definition}"}
+    row = yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
+    return [one for error in validator(whole).iter_errors(row) for one in _in_words(error)]
 
 
 def _in_words(error: jsonschema.ValidationError) -> Iterator[tuple[tuple[str | int, ...], str]]:

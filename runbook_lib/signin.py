@@ -17,6 +17,11 @@ from runbook_lib.errors import SignInError, UsageError, WrongTenant
 from runbook_lib.model import NO_APP, Json, Tenant
 from runbook_lib.throttle import utc_now
 
+DISCOVERED: Json = {}
+"""What msal keeps between an app's sign-ins in one process: Entra's addresses, and pauses it asked for; no token.
+
+A person who signs in again after an error asks Entra anew.
+"""
 PATIENCE = 300
 """Seconds that a person has for the sign-in page in the browser."""
 
@@ -210,6 +215,7 @@ def _application(tenant: Tenant, http: object, clock: Callable[[], datetime], ke
     pair = certificate.read(settings.certificate, os.environ.get(certificate.PASSWORD, ""), clock())
     # msal signs with a loaded key as it is; a text it would load and check anew for every app
     credential = {"private_key": pair.key, "public_certificate": pair.public_pem}
+    options["http_cache"] = DISCOVERED
     return msal.ConfidentialClientApplication(settings.client_id, client_credential=credential, **options)
 
 

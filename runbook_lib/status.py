@@ -37,7 +37,7 @@ def status(
         for one in _standings(outputs, tenants)
         if (not changed or one.changed) and (not reason or one.found(reason))
     ]
-    rows = sorted((_row(one, reason) for one in standings), key=lambda row: list(Status).index(row["outcome"]))
+    rows = sorted((_row(one, reason) for one in standings), key=lambda row: row["outcome"].rank)
     for row in rows if len(rows) <= IN_FULL else ():
         row["changed"] = _changes(outputs, row) or row["changed"]
     if as_json:
@@ -48,14 +48,14 @@ def status(
 
 
 def _standings(outputs: Path, tenants: list[str] | None) -> list[Standing]:
-    from runbook_lib import portfolio, records
+    from runbook_lib import portfolio
 
     everyone = (path.name for path in sorted(outputs.glob("[!_.]*")) if path.is_dir())
-    found = [portfolio.standing(outputs, key) for key in tenants or everyone if tenants or records.runs(outputs, key)]
-    for one in found:
+    found = [portfolio.standing(outputs, key) for key in tenants or everyone]
+    for one in found if tenants else ():
         if not one.run:
             raise UsageError(f"{one.key} has no run in {outputs}.", f"Run it first: runbook run {one.key}")
-    return found
+    return [one for one in found if one.run]
 
 
 def _row(one: Standing, reason: str) -> Json:

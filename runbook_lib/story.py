@@ -11,7 +11,7 @@ import pkgutil
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,7 +28,7 @@ NOT_TRUE = {Status.FAIL: "Not so", Status.PENDING: "Not yet"}
 """What stands before the title of a check, which says how it should be."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Story:
     """One run as its records tell it: every look in order, the steps that broke, and whether the run is sealed."""
 
@@ -39,7 +39,7 @@ class Story:
     broken: tuple[Json, ...]
     sealed: bool
 
-    @property
+    @cached_property
     def newest(self) -> dict[str, Record]:
         """Return the newest look at each step."""
         return {record.step: record for record in self.looks}
@@ -52,7 +52,13 @@ class Story:
     @property
     def outcome(self) -> Status:
         """Return the worst of what was recorded and what is left to do: a run with steps missing does not pass."""
-        return worst([records.outcome(self.newest), *(one.status for one in open_points(self))])
+        return worst([records.outcome(self.newest), *(one.status for one in self.open)])
+
+    @cached_property
+    def open(self) -> tuple[Open, ...]:
+        """Return what is left to do, worst first: findings, questions, closed gates, steps broken or not run."""
+        found = [*_stopped(self), *(one for record in self.judged for one in _open_in(record))]
+        return tuple(sorted(dict.fromkeys(found), key=lambda one: one.status.rank))
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +119,6 @@ def register_checks() -> None:
         importlib.import_module(module.name)
 
 
-def open_points(story: Story) -> list[Open]:
-    """Return what is left to do, worst first: findings, questions, closed gates, steps that broke or did not run."""
-    found = [*_stopped(story), *(one for record in story.judged for one in _open_in(record))]
-    return sorted(dict.fromkeys(found), key=lambda one: list(Status).index(one.status))
-
-
 def _stopped(story: Story) -> Iterator[Open]:
     for one in story.broken:
         step, error = one["step"], one["error"]
@@ -155,7 +155,7 @@ def _open_in(record: Record) -> Iterator[Open]:
 
 def summary(story: Story) -> str:
     """Return in a sentence or two what is left to do, and how much of the run has a record."""
-    left = Counter(one.status for one in open_points(story))
+    left = Counter(one.status for one in story.open)
     words = {
         Status.FAIL: "not as documented",
         Status.UNKNOWN: "could not be looked at",

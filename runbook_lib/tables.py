@@ -99,7 +99,6 @@ def counts(raw: Raw) -> Table:
 
 def findings(found: Iterable[Finding]) -> Table:
     """Return every finding, worst first."""
-    order = list(Status)
     rows = [
         {
             "status": status_words(one.status),
@@ -108,7 +107,7 @@ def findings(found: Iterable[Finding]) -> Table:
             "saw": one.saw,
             "check": one.check,
         }
-        for one in sorted(found, key=lambda one: order.index(one.status))
+        for one in sorted(found, key=lambda one: one.status.rank)
     ]
     return table("findings", rows, ["status", "question", "about", "saw", "check"])
 

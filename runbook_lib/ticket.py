@@ -8,7 +8,7 @@ from runbook_lib import audit, records
 from runbook_lib.instructions import REHEARSAL
 from runbook_lib.model import Json
 from runbook_lib.records import JUDGED
-from runbook_lib.story import Story, open_points, summary, title
+from runbook_lib.story import Story, summary, title
 
 PEOPLE = ("planned", "approved", "executed", "verified")
 MOST = 10
@@ -38,7 +38,7 @@ def _lines(story: Story) -> Iterator[str]:
         yield f"Four eyes: {people['four_eyes']}"
     yield ""
     yield from (f"- {title(step)}: {_outcome(story, step)}" for step in JUDGED)
-    left = open_points(story)
+    left = story.open
     yield from ["", f"Left to do: {len(left)}"] if left else ["", "Nothing is left to do."]
     for one in left[:MOST]:
         yield f"- {one.status}: {_line(one.need)}{one.about and f' ({_line(one.about)})'}. {_line(one.remedy)}".rstrip()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 import requests
 
+from runbook_lib import signin
 from runbook_lib.graph import session
 from runbook_lib.model import Cloud, SignIn, Tenant
 
@@ -29,6 +30,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
             monkeypatch.delenv(name)
     monkeypatch.setenv("NETRC", str(tmp_path / "no.netrc"))
     monkeypatch.setenv("RUNBOOK_TOKEN_CACHE", "memory")  # or a developer's own keyring would keep sign-ins of tests
+    signin.DISCOVERED.clear()  # a test stands for a process
 
 
 @pytest.fixture(scope="session")

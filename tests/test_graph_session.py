@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import socket
+import socketserver
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -81,6 +83,16 @@ def test_a_netrc_entry_replaces_no_token_and_is_never_sent(
     assert sandbox.world.log
 
 
+def test_a_process_looks_up_entra_s_addresses_once_and_asks_for_each_token(
+    tenant: Callable[..., Tenant], http: requests.Session
+) -> None:
+    asked: list[str] = []
+    http.hooks["response"] = [lambda answer, **_: asked.append(answer.url.rpartition("/")[2])]
+    for _ in range(3):
+        signin.sign_in(tenant(), ["rooms"], http, attended=False, show=print)
+    assert asked == ["openid-configuration", "token", "token", "token"]
+
+
 @pytest.mark.parametrize("variable", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"])
 def test_nothing_for_this_machine_goes_through_a_proxy(
     rehearsal: Cloud, monkeypatch: pytest.MonkeyPatch, variable: str
@@ -97,6 +109,62 @@ def test_other_hosts_keep_the_proxy_of_the_environment_and_its_password_is_not_s
         works(replace(rehearsal, graph="https://graph.example"))
     assert "secret" not in str(caught.value)
     assert "HTTPS_PROXY" in caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("http://megan:secret@127.0.0.1:9", "a proxy that did not answer"),
+        ("http://megan:secret@nowhere.invalid:3128", "a proxy that did not answer"),
+        ("megan:secret@127.0.0.1:9", "a proxy whose address is malformed"),
+        ("http://megan:secret@proxy:port", "a proxy whose address is malformed"),
+        ("http://megan:sec#ret@127.0.0.1:9", "a proxy whose address is malformed"),
+        ("ftp://megan:secret@127.0.0.1:9", "a proxy whose address is malformed or of another kind"),
+        ("socks5://megan:secret@127.0.0.1:9", "a proxy whose address is malformed or of another kind"),
+    ],
+)
+@pytest.mark.parametrize("variable", ["HTTPS_PROXY", "all_proxy"])
+def test_a_dead_or_malformed_proxy_is_blamed_by_its_variable_and_shows_no_credentials(
+    rehearsal: Cloud, monkeypatch: pytest.MonkeyPatch, variable: str, address: str, words: str
+) -> None:
+    monkeypatch.setenv(variable, address)
+    with pytest.raises(Unreachable, match=rf"^graph\.example is behind {words}") as caught:
+        works(replace(rehearsal, graph="https://graph.example"))
+    assert variable in caught.value.remedy
+    assert re.findall("megan|sec", str(caught.value)) == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", "is behind a proxy that did not let us through"),
+        (b"", "broke the connection off. Check the network and the proxy that HTTPS_PROXY names,"),
+    ],
+)
+def test_a_proxy_that_refuses_or_hangs_up_is_named_too(
+    rehearsal: Cloud, monkeypatch: pytest.MonkeyPatch, answer: bytes, told: str
+) -> None:
+    class Proxy(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            while self.rfile.readline().strip():
+                pass
+            self.wfile.write(answer)
+
+    with socketserver.TCPServer(("127.0.0.1", 0), Proxy) as proxy:
+        threading.Thread(target=proxy.handle_request).start()
+        monkeypatch.setenv("HTTPS_PROXY", f"http://megan:secret@127.0.0.1:{proxy.server_address[1]}")
+        with pytest.raises(Unreachable) as caught:
+            works(replace(rehearsal, graph="https://graph.example"))
+    assert told in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("host", ["localhost:8443", "127.0.0.1:8443", "[::1]:8443", "graph.exempt.example"])
+def test_a_host_that_needs_no_proxy_blames_none(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://megan:secret@127.0.0.1:9")
+    monkeypatch.setenv("NO_PROXY", "exempt.example")
+    told = unreachable(requests.exceptions.ReadTimeout("Read timed out."), host)
+    assert told.remedy == "Check the network, then run the cell again."
 
 
 def test_a_closed_port_is_said_so(rehearsal: Cloud) -> None:
