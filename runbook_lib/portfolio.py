@@ -1,67 +1,23 @@
-"""Where every tenant stands: its newest run, what is left to do there, and who needs the same."""
+"""Where all tenants stand, in tables: worst first, and each need once with the tenants that have it."""
 
 from __future__ import annotations
 
-import re
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
-from runbook_lib import records, settings, story
+from runbook_lib import records, settings
 from runbook_lib.cards import status_words
-from runbook_lib.errors import ArchiveError
 from runbook_lib.model import Status, worst
 from runbook_lib.pictures import duration
 from runbook_lib.records import JUDGED
-from runbook_lib.story import Open
+from runbook_lib.standing import Standing, standing
 from runbook_lib.tables import Table, table
 
 if TYPE_CHECKING:
     from runbook_lib.run import Run
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """One tenant's newest run: its outcome, what is left to do, and where its page is."""
-
-    key: str
-    outcome: Status
-    open: tuple[Open, ...]
-    name: str = ""
-    cloud: str = ""
-    rehearsal: bool = False
-    run: str = ""
-    finished: datetime | None = None
-    steps: Mapping[str, Status] = field(default_factory=dict)
-    sealed: bool = False
-    page: str = ""
-    changed: tuple[str, ...] = ()
-    """Which steps came out otherwise than in the run before, as sentences without a full stop."""
-
-    def count(self, status: Status) -> int:
-        """Return how many open points have this status."""
-        return sum(one.status is status for one in self.open)
-
-    def found(self, words: str) -> list[Open]:
-        """Return the open points in which every one of `words` occurs, in any case; without words, all."""
-        wanted = words.lower().split()
-        return [one for one in self.open if not wanted or _mentions(one, wanted)]
-
-    @property
-    def reasons(self) -> str:
-        """Return the three worst open points in words, and how many more there are."""
-        needs = Counter(one.need.rstrip(".") for one in self.open)
-        words = [need if count == 1 else f"{need} ({count} times)" for need, count in list(needs.items())[:3]]
-        return "; ".join(words) + (f"; and {len(needs) - 3} more" if len(needs) > 3 else "")
-
-
-def _mentions(one: Open, words: Iterable[str]) -> bool:
-    text = " ".join((one.step, one.need, one.about, one.saw, one.remedy)).lower()
-    return all(word in text for word in words)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,57 +44,6 @@ def portfolio(outputs: Path, keys: Iterable[str], now: datetime) -> Portfolio:
     begun = {folder.name for folder in folders if folder.is_dir() and not folder.name.startswith(("_", "."))}
     standings = [standing(outputs, key) for key in begun.union(keys)]
     return Portfolio(now, tuple(sorted(standings, key=lambda one: (one.outcome.rank, one.key))))
-
-
-def standing(outputs: Path, key: str) -> Standing:
-    """Return where one tenant stands; damaged records are an open point."""
-    runs = records.runs(outputs, key)
-    if not runs:
-        return _without_records(key, Status.PENDING, "It has not run yet", "Run it: runbook run TENANT")
-    folder = runs[-1]
-    try:
-        told = story.read(folder)
-    except ArchiveError as error:
-        return _without_records(key, Status.UNKNOWN, error.message, error.remedy, folder)
-    steps = {step: record.outcome for step, record in told.newest.items()}
-    return Standing(
-        key,
-        told.outcome,
-        told.open,
-        name=told.tenant["name"],
-        cloud=told.cloud["name"],
-        rehearsal=not told.cloud["microsoft"],
-        run=folder.name,
-        finished=max(record.finished for record in told.looks),
-        steps=steps,
-        sealed=told.sealed,
-        page=_page(folder),
-        changed=tuple(_changed(runs[:-1], steps)),
-    )
-
-
-def _changed(earlier: Sequence[Path], steps: Mapping[str, Status]) -> Iterator[str]:
-    """Yield which of `steps` came out otherwise than in the run before, of which only the outcomes are read."""
-    before = next((found for folder in reversed(earlier) if (found := records.outcomes(folder))), {})
-    for step, now in steps.items():
-        if step in JUDGED and before.get(step, now) is not now:
-            yield f"{step[:2]} was {before[step]}, is {now}"
-
-
-def _without_records(key: str, status: Status, need: str, remedy: str, folder: Path | None = None) -> Standing:
-    point = Open(status, "", need, "", need, remedy)
-    return Standing(key, status, (point,), run=folder.name if folder else "", page=_page(folder) if folder else "")
-
-
-def _page(folder: Path) -> str:
-    """Return the newest report of the run, relative to a portfolio page; empty when there is none."""
-    numbers = {
-        int(match[1] or 1): path.name
-        for path in (folder / "data").glob("report*.html")
-        if (match := re.fullmatch(r"report(?:\.(\d+))?\.html", path.name))
-    }
-    where = f"{folder.parent.name}/{folder.name}/data/"
-    return quote(f"../../../{where}{numbers[max(numbers)]}") if numbers else ""
 
 
 def tenants(all_tenants: Portfolio) -> Table:
@@ -170,9 +75,9 @@ def _ago(at: datetime, now: datetime) -> str:
 def all_to_do(all_tenants: Portfolio) -> Table:
     """Return what is left to do over all tenants: each need once, with the tenants that have it."""
     needs: dict[tuple[Status, str, str], dict[str, str]] = {}
-    for standing in all_tenants.standings:
-        for one in standing.open:
-            needs.setdefault((one.status, one.need, one.remedy), {}).setdefault(standing.key, one.link)
+    for tenant in all_tenants.standings:
+        for one in tenant.open:
+            needs.setdefault((one.status, one.need, one.remedy), {}).setdefault(tenant.key, one.link)
     ordered = sorted(needs.items(), key=lambda need: (need[0][0].rank, -len(need[1]), need[0][1]))
     rows = [
         {

@@ -14,7 +14,7 @@ from runbook_lib.terminal import LONGEST_TABLE, AsJson, console, print_json
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from runbook_lib.portfolio import Standing
+    from runbook_lib.standing import Standing
 
 IN_FULL = 20
 """Of so many tenants every change is told; of more only the steps that came out otherwise, which is read quickly."""
@@ -48,10 +48,10 @@ def status(
 
 
 def _standings(outputs: Path, tenants: list[str] | None) -> list[Standing]:
-    from runbook_lib import portfolio
+    from runbook_lib.standing import standing
 
     everyone = (path.name for path in sorted(outputs.glob("[!_.]*")) if path.is_dir())
-    found = [portfolio.standing(outputs, key) for key in tenants or everyone]
+    found = [standing(outputs, key) for key in tenants or everyone]
     for one in found if tenants else ():
         if not one.run:
             raise UsageError(f"{one.key} has no run in {outputs}.", f"Run it first: runbook run {one.key}")
