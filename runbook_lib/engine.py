@@ -154,12 +154,12 @@ def _is_this_python(kernel_name: str) -> bool:
 
 
 def _save_seldom(nb_man: Any) -> None:
-    """Let `nb_man` write its file at most every SAVE_SECONDS, but always at the end and after a failure."""
-    save, last = nb_man.save, time.monotonic()
+    """Let `nb_man` write its file every SAVE_SECONDS at most, sooner if papermill is told so, and at the end."""
+    save, last, seconds = nb_man.save, time.monotonic(), min(SAVE_SECONDS, nb_man.autosave_cell_every or SAVE_SECONDS)
 
     def seldom(**options: Any) -> None:
         nonlocal last
-        if nb_man.end_time or nb_man.nb.metadata.papermill["exception"] or time.monotonic() - last > SAVE_SECONDS:
+        if nb_man.end_time or nb_man.nb.metadata.papermill["exception"] or time.monotonic() - last > seconds:
             save(**options)
             last = time.monotonic()
 

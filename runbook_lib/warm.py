@@ -10,6 +10,7 @@ import gc
 import importlib
 import os
 import pkgutil
+import ssl
 import sys
 from types import SimpleNamespace
 from unittest.mock import patch
@@ -59,6 +60,8 @@ def load() -> None:
     importlib.import_module("runbook_lib.engine")._is_this_python("python3")
     importlib.import_module("runbook_lib.recordschema").off_schema({})
     importlib.import_module("runbook_lib.leaks").known_forms()
+    bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
+    importlib.import_module("runbook_lib.graph").system_trust(ssl.get_default_verify_paths(), bundle)
     pages = importlib.import_module("runbook_lib.report")._environment()
     for name in pages.list_templates():
         pages.get_template(name)

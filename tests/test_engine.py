@@ -212,18 +212,23 @@ def test_an_output_is_judged_as_nbformat_judges_it(output: dict[str, Any], valid
             judge(nbformat.from_dict(output), output["output_type"])
 
 
-def test_a_notebook_is_saved_at_its_start_seldom_and_at_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("autosave", "times"), [(30, [102.1, 104.2, 104.2]), (0, [102.1, 104.2, 104.2]), (1, [101.9, 104.0, 104.2])]
+)
+def test_a_notebook_is_saved_at_its_start_seldom_and_at_its_end(
+    monkeypatch: pytest.MonkeyPatch, autosave: int, times: list[float]
+) -> None:
     clock = [100.0]
     monkeypatch.setattr(time, "monotonic", lambda: clock[0])
     saved: list[float] = []
     book = SimpleNamespace(metadata=SimpleNamespace(papermill={"exception": None}))
-    manager = SimpleNamespace(nb=book, end_time=None, save=lambda: saved.append(clock[0]))
+    manager = SimpleNamespace(nb=book, end_time=None, autosave_cell_every=autosave, save=lambda: saved.append(clock[0]))
     engine._save_seldom(manager)
     for clock[0] in (100.1, 101.9, 102.1, 102.2, 104.0, 104.2):
         manager.save()
     manager.end_time = "now"
     manager.save()
-    assert saved == [102.1, 104.2, 104.2]
+    assert saved == times
 
 
 @pytest.mark.parametrize("there", [b"the whole version before", None])

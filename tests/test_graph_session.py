@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+import shutil
 import socket
 import socketserver
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -51,6 +54,32 @@ def test_without_a_ca_of_its_own_the_environment_and_the_system_say_whom_to_trus
 ) -> None:
     monkeypatch.setenv(variable, str(rehearsal.ca_file))
     assert works(replace(rehearsal, ca_file=None))
+
+
+@pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"])
+def test_whom_to_trust_is_read_once_and_never_from_a_list_that_requests_brings(
+    rehearsal: Cloud, monkeypatch: pytest.MonkeyPatch, variable: str, tmp_path: Path
+) -> None:
+    shutil.copy(str(rehearsal.ca_file), own := tmp_path / "own.pem")
+    monkeypatch.setenv(variable, str(own))
+    read: list[str] = []
+    monkeypatch.setattr(requests.adapters, "DEFAULT_CA_BUNDLE_PATH", str(tmp_path))
+    for name in ("load_verify_locations", "set_default_verify_paths"):
+        monkeypatch.setattr(ssl.SSLContext, name, _noting(getattr(ssl.SSLContext, name), read))
+    for _ in range(3):
+        assert works(replace(rehearsal, ca_file=None))
+    assert read == [
+        "set_default_verify_paths",
+        *(["load_verify_locations"] if variable == "REQUESTS_CA_BUNDLE" else []),
+    ]
+
+
+def _noting(load: Callable[..., None], calls: list[str]) -> Callable[..., None]:
+    def noted(context: ssl.SSLContext, *files: Any) -> None:
+        calls.append(load.__name__)
+        load(context, *files)
+
+    return noted
 
 
 def test_a_certificate_that_nobody_vouches_for_is_refused(rehearsal: Cloud, stranger: str) -> None:
