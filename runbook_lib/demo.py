@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,4 +44,23 @@ def run(state: Path, *, jobs: int | None, on_event: Callable[[Json], None]) -> D
     foretold = tenants()
     with server.serving(state, port=0):
         results = batch.run(list(foretold), batch.TENANT_STEPS, jobs=jobs, on_event=on_event)
-    return Demo(tuple(results), foretold, batch.portfolio(records.home("outputs")))
+    return Demo(tuple(results), foretold, portfolio(foretold))
+
+
+def portfolio(keys: Iterable[str]) -> Path:
+    """Return the page of all tenants, of whose tenant files it knows only these; what has a run in outputs it shows.
+
+    A tenant file that the demo does not run, such as that of a real tenant, would stand there as not run yet.
+    """
+    parameters, before = records.home("parameters"), os.environ.get("RUNBOOK_PARAMETERS")
+    with tempfile.TemporaryDirectory() as place:
+        for key in keys:
+            shutil.copy(parameters / f"{key}.yaml", place)
+        os.environ["RUNBOOK_PARAMETERS"] = place  # the notebook runs in a process of its own, which inherits this
+        try:
+            return batch.portfolio(records.home("outputs"))
+        finally:
+            if before is None:
+                del os.environ["RUNBOOK_PARAMETERS"]
+            else:
+                os.environ["RUNBOOK_PARAMETERS"] = before

@@ -17,7 +17,8 @@ from runbook_lib.model import Cloud, Json, Tenant
 
 EXAMPLE = settings.SCHEMA.with_name("_example.yaml")
 """The one source of every comment in a tenant file."""
-DOMAIN = re.compile(json.loads(settings.SCHEMA.read_text(encoding="utf-8"))["$defs"]["domain"]["pattern"])
+SHAPES: Json = json.loads(settings.SCHEMA.read_text(encoding="utf-8"))["$defs"]
+DOMAIN, ACCOUNT = (re.compile(SHAPES[name]["pattern"]) for name in ("domain", "account"))
 KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
 DEVICES = frozenset({"con", "prn", "aux", "nul", *(f"{name}{digit}" for name in ("com", "lpt") for digit in range(10))})
 """Names that no file can have on Windows: https://learn.microsoft.com/windows/win32/fileio/naming-a-file."""
@@ -54,6 +55,14 @@ def checked_domain(text: str) -> str:
     if not DOMAIN.search(domain):
         raise UsageError(f"{text!r} is not a domain.", "Type the part behind the @ of a mailbox, such as contoso.com.")
     return domain
+
+
+def checked_account(text: str) -> str:
+    """Return the account name that somebody typed; raises UsageError for anything else."""
+    account = text.strip()
+    if not ACCOUNT.search(account):
+        raise UsageError(f"{text!r} is not an account name.", "Type it as people sign in, such as dana@contoso.com.")
+    return account
 
 
 def look_up(domain: str, clouds: Mapping[str, Cloud]) -> Found:

@@ -8,6 +8,7 @@ known by its number and service, as its URL is kept nowhere: who adds an address
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
@@ -27,6 +28,9 @@ LONGEST, LONGEST_LINE, MOST, MOST_TENANTS = 3500, 220, 5, 50
 """Letters of a digest and of a line, changes told of one tenant, tenants told at most; the report tells all."""
 MARKUP = str.maketrans({sign: chr(ord(sign) + 0xFEE0) for sign in "<>[]`|@\\&*~#"})
 """What would be a link, a mention or markup somewhere, and its wide form, which reads the same and never is."""
+DOT = re.compile("[.\u3002\uff0e\uff61](?=[^\\W\\d]|[^\\x00-\\x7f])")
+"""A dot inside a name such as contoso.com, of which mail and chat make a link unasked. It becomes a middle dot, for the
+wide form and the two others here part domains just so: https://www.rfc-editor.org/rfc/rfc3490#section-3.1"""
 DEMO = "dry run"
 
 
@@ -89,7 +93,7 @@ def notify(keys: Iterable[str], today: date, *, dry_run: bool = False) -> list[N
         told |= {key: before.name for key, (before, _) in pairs.items()}
         news = [heard(*pair) for key, pair in pairs.items() if key not in silent and pair[0] != pair[1]]
         sent = None
-        if changed := sorted((one for one in news if one.words), key=lambda one: list(Status).index(one.outcome)):
+        if changed := sorted((one for one in news if one.words), key=lambda one: one.outcome.rank):
             body = _text(_without_secrets(changed[:MOST_TENANTS], addresses), len(changed), silent, limit)
             sent = None if dry_run else post.send(address, _title(changed), body)
             notices.append(Notice(address.label, tuple(one.tenant for one in changed), body, sent))
@@ -148,7 +152,7 @@ def _lines(news: News) -> Iterator[str]:
 def plain(words: str) -> str:
     """Return words as one short line without markup, links, mentions or control signs, whoever wrote them."""
     seen = "".join(sign if unicodedata.category(sign)[0] != "C" else " " for sign in words)
-    line = " ".join(seen.split()).translate(MARKUP).replace("://", ": //")
+    line = DOT.sub("·", " ".join(seen.split()).translate(MARKUP).replace("://", ": //"))
     return line if len(line) <= LONGEST_LINE else f"{line[: LONGEST_LINE - 1]}…"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -35,11 +36,28 @@ def person() -> bool:
     return bool(sys.stdin and sys.stdin.isatty())  # there is none at all without a console
 
 
-def _answer(given: str, question: str, default: str | None = None) -> str:
-    """Return what an option gave, else a person's answer, else the default."""
+def _answer(given: str, question: str, default: str | None = None, check: Callable[[str], str] = str.strip) -> str:
+    """Return what an option gave, else a person's answer, else the default, as `check` returns it.
+
+    Raises the UsageError of `check` for an option; a person reads it and is asked again.
+    """
     if given or not person():
-        return given or default or ""
-    return str(typer.prompt(question, default=default, err=True)).strip()
+        return check(given or default or "")
+
+    def checked(typed: str) -> str:
+        try:
+            return check(typed)
+        except UsageError as error:
+            raise typer.BadParameter(str(error)) from error
+
+    return str(typer.prompt(question, default=default, value_proc=checked, err=True))
+
+
+def _checked_method(text: str) -> str:
+    method = text.strip()
+    if method not in METHODS:
+        raise UsageError(f"{text!r} is no way to sign in.", f"Choose one of {', '.join(METHODS)}.")
+    return method
 
 
 def new(
@@ -68,8 +86,9 @@ def new(
     missing = [option for option, given in (("--domain", domain), ("--name", name), ("--admin", admin)) if not given]
     if missing and not person():
         raise UsageError("Nobody is here to answer questions.", f"Give {', '.join(missing)}.")
-    asked = _answer(domain, "Domain of the tenant's mailboxes, for example contoso.com")
-    found = newtenant.look_up(newtenant.checked_domain(asked), _clouds(cloud, parameters))
+    question = "Domain of the tenant's mailboxes, for example contoso.com"
+    asked = _answer(domain, question, check=newtenant.checked_domain)
+    found = newtenant.look_up(asked, _clouds(cloud, parameters))
     where = f"{found.cloud} ({found.region})" if found.region else found.cloud
     say(f"{found.domain} is the tenant {found.tenant_id} in the cloud {where}.")
     answers = _basics(found, name, admin, spaceiq_admin)
@@ -104,12 +123,14 @@ def _clouds(named: str, parameters: Path) -> dict[str, Cloud]:
 
 
 def _basics(found: Found, name: str, admin: str, spaceiq_admin: str) -> dict[Place, str]:
+    from runbook_lib.newtenant import checked_account
+
     guess = found.domain.partition(".")[0].capitalize()
     answers: dict[Place, str] = {
         ("name",): _answer(name, "Name of the organization", guess),
         ("tenant_id",): found.tenant_id,
         ("domain",): found.domain,
-        ("admin",): _answer(admin, "Administrator who accepts in steps 4 and 5 (account name)"),
+        ("admin",): _answer(admin, "Administrator who accepts in steps 4 and 5 (account name)", check=checked_account),
         ("cloud",): found.cloud,
     }
     spaceiq = _answer(spaceiq_admin, "Who works in SpaceIQ in steps 1 to 3 (may stay empty)", "")
@@ -121,9 +142,7 @@ def _sign_in(key: str, method: str, client_id: str, quick: bool, certificate: st
     from runbook_lib import integration, tokencache
 
     shared = integration.facts()["graph_command_line"]
-    method = _answer(method, f"How the runbook signs in ({', '.join(METHODS)})", "browser")
-    if method not in METHODS:
-        raise UsageError(f"{method!r} is no way to sign in.", f"Choose one of {', '.join(METHODS)}.")
+    method = _answer(method, f"How the runbook signs in ({', '.join(METHODS)})", "browser", _checked_method)
     if quick and (client_id or method == "certificate"):
         raise UsageError("A quick look is for a person, through Microsoft's app.", "Leave out --quick-look.")
     if not (quick or client_id) and method != "certificate" and person():

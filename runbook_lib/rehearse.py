@@ -9,7 +9,7 @@ import typer
 
 from runbook_lib.errors import RunbookError, UsageError
 from runbook_lib.model import Json
-from runbook_lib.terminal import AsJson, Jobs, console, print_json, print_results, progress
+from runbook_lib.terminal import AsJson, Jobs, print_json, print_results, progress, say
 
 if TYPE_CHECKING:
     from runbook_lib.demo import Demo
@@ -69,14 +69,14 @@ def sandbox(
 
 def _tell(description: Json) -> None:
     """Say where the sandbox is and how to go on."""
-    screen = console()
-    screen.print(f"The sandbox cloud serves {description['login']} until you press Ctrl+C.", markup=False)
-    screen.print(
-        f"Tenant files name it as {STATE.name}/cloud.yaml; in another terminal: runbook run contoso", markup=False
+    say(
+        f"The sandbox cloud serves {description['login']} until you press Ctrl+C.",
+        f"Tenant files name it as {STATE.name}/cloud.yaml; in another terminal: runbook run contoso",
+        f"The change to rehearse in a browser: {description['rehearsal']}",
+        "(its certificate is this sandbox's own; let the browser go on to localhost)",
+        "Addresses, tenants and credentials: runbook sandbox --describe",
+        error=False,
     )
-    screen.print(f"The change to rehearse in a browser: {description['rehearsal']}", markup=False)
-    screen.print("(its certificate is this sandbox's own; let the browser go on to localhost)", markup=False)
-    screen.print("Addresses, tenants and credentials: runbook sandbox --describe", markup=False)
 
 
 def demo(jobs: Jobs = None, as_json: AsJson = False) -> None:
@@ -102,17 +102,17 @@ def demo(jobs: Jobs = None, as_json: AsJson = False) -> None:
 def _print_demo(done: Demo) -> None:
     from runbook_lib import tables
 
-    screen = console()
     folders = {result.key: result.folder for result in done.results if result.folder}
     for key, name, columns in SHOWN:
         path = folders[key] / "data" / "tables" / f"{name}.csv" if key in folders else Path()
         if path.is_file():
             frame = tables.read_csv(path)
-            screen.print(f"\n{key}: {done.foretold[key]['shows']}")
-            screen.print(frame[list(columns) or frame.columns].to_string(index=False), markup=False, soft_wrap=True)
-    screen.print("\nThis was a rehearsal on the sandbox cloud, not audit evidence. Pages to open in a browser:")
-    for key, folder in folders.items():
-        screen.print(f"  {key}: {folder / 'data' / 'report.html'}", markup=False, soft_wrap=True)
-    screen.print(f"  all tenants: {done.portfolio}", markup=False, soft_wrap=True)
-    for key in done.surprises:
-        screen.print(f"✗ {key} did not come out as foretold ({done.foretold[key]['outcome']}).", markup=False)
+            shown = frame[list(columns) or frame.columns].to_string(index=False)
+            say(f"\n{key}: {done.foretold[key]['shows']}", shown, error=False)
+    say(
+        "\nThis was a rehearsal on the sandbox cloud, not audit evidence. Pages to open in a browser:",
+        *(f"  {key}: {folder / 'data' / 'report.html'}" for key, folder in folders.items()),
+        f"  all tenants: {done.portfolio}",
+        *(f"✗ {key} did not come out as foretold ({done.foretold[key]['outcome']})." for key in done.surprises),
+        error=False,
+    )

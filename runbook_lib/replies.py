@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
+from urllib.request import proxy_bypass
 
 from runbook_lib.errors import CloudError, Forbidden, GraphError, Unreachable, UnsafeAddress
 from runbook_lib.integration import Call
@@ -26,13 +28,21 @@ BROKEN = (
      "certificate in REQUESTS_CA_BUNDLE; for a cloud of your own, give ca_file in its settings."),
     ("CA certificate bundle", "cannot be checked: the file of trusted certificates is missing or unreadable",
      "Correct ca_file of the cloud, or REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE in the environment."),
-    ("ProxyError", "is behind a proxy that did not let us through", "Check HTTPS_PROXY and NO_PROXY."),
+    ("InvalidProxyURL|InvalidURL|InvalidSchema", "is behind a proxy whose address is malformed or of another kind than "
+     "HTTP", "Write it as http://host:port in {variable}, or name the host in NO_PROXY if it needs no proxy."),
+    ("ProxyError.*(NewConnection|NameResolution|TimeoutError|timed out)", "is behind a proxy that did not answer",
+     "Check the proxy's address in {variable}, and that the proxy runs; NO_PROXY names hosts that need none."),
+    ("ProxyError", "is behind a proxy that did not let us through", "Check {variable} and NO_PROXY."),
     ("NameResolution|getaddrinfo", "has no address: its name was not found", "Check the network and the name."),
-    ("Timeout|timed out", "did not answer in time", "Check the network, then run the cell again."),
+    ("Timeout|timed out", "did not answer in time", "Check the network{proxy}, then run the cell again."),
     ("NewConnection|refused", "refused the connection", "Check that it is running, and the firewalls between."),
-    ("", "broke the connection off", "Check the network, then run the cell again."),
+    ("", "broke the connection off", "Check the network{proxy}, then run the cell again."),
 )  # fmt: skip
 """What the network's errors contain, what it means for a host, and what to do; the first that fits."""
+PROXIES = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
+"""Where a proxy may be named, in the order in which requests looks."""
+HERE = re.compile(r"localhost|127\.|\[::1]")
+"""Hosts that no proxy stands before."""
 
 Words = tuple[str, str]
 """What an administrator reads: why, and what to do about it."""
@@ -121,7 +131,15 @@ def unreachable(error: OSError, host: str) -> Unreachable:
     """Return in words why there was no answer; the error's own text may hold a proxy's password and is not shown."""
     text = f"{type(error).__name__}: {error}"
     words, remedy = next((words, remedy) for pattern, words, remedy in BROKEN if re.search(pattern, text))
-    return Unreachable(f"{host} {words}.", remedy)
+    variable = _proxy_variable(host)
+    proxy = f" and the proxy that {variable} names" if variable else ""
+    return Unreachable(f"{host} {words}.", remedy.format(variable=variable or "the system's settings", proxy=proxy))
+
+
+def _proxy_variable(host: str) -> str:
+    """Return the variable that names a proxy for `host`, empty when none does; its value may hold a password."""
+    direct = HERE.match(host) or proxy_bypass(host)
+    return "" if direct else next((name for name in PROXIES if os.environ.get(name)), "")
 
 
 def _error(answer: Reply) -> tuple[str, str, str]:

@@ -140,10 +140,11 @@ def _tenant_page(story: Story) -> str:
 
 def _portfolio_page(all_tenants: Portfolio) -> str:
     outcomes = Counter(one.outcome for one in all_tenants.standings)
-    rehearsals = sum(one.rehearsal for one in all_tenants.standings)
+    everyone, rehearsals = len(all_tenants.standings), sum(one.rehearsal for one in all_tenants.standings)
+    whose = "All tenants" if rehearsals == everyone else f"{rehearsals} of {everyone} tenants"
     return _render(
         "portfolio.html.j2",
-        stamp=f"{rehearsals} of {len(all_tenants.standings)} tenants: {REHEARSAL}" if rehearsals else "",
+        stamp=f"{whose}: {REHEARSAL}" if rehearsals else "",
         at=sections.utc(all_tenants.at),
         tally=[(status, outcomes[status]) for status in Status if outcomes[status]],
         tenants=tenants(all_tenants),

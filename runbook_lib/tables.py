@@ -44,11 +44,16 @@ pd.set_option("display.max_colwidth", None)
 
 
 def html(frame: Table) -> str:
-    """Return the table as a notebook shows it: no row numbers, and no wider than the page, for words may wrap."""
-    shown, said = frame.head(LONGEST), ""
+    """Return the table as a notebook shows it: no row numbers, and no wider than the page, for words may wrap.
+
+    Of a wide table, a single line stands upright; without lines, its heads alone would be too wide.
+    """
+    shown, said, wide = frame.head(LONGEST), "", len(frame.columns) >= WIDE
+    if wide and frame.empty:
+        return "<p>No line.</p>"
     if len(frame) > LONGEST:
         said = f"<p>The first {LONGEST} of {len(frame)} lines; the CSV file has all.</p>"
-    if len(frame.columns) >= WIDE and len(frame) > 1:
+    if wide and len(frame) > 1:
         same = [name for name in frame.columns if name not in ALWAYS and frame[name].nunique(dropna=False) == 1]
         told = [f"{name}: {frame[name].astype(object).fillna('').iloc[0] or 'nothing'}" for name in same]
         shown = shown.drop(columns=same)
@@ -59,7 +64,9 @@ def html(frame: Table) -> str:
         shown = shown.assign(
             **{str(name): shown[name].astype(object).where(shown[name].notna(), "") for name in numbers}
         )
-    body = shown.to_html(index=False, border=0, render_links=True, justify="left", na_rep="")
+    upright = wide and len(frame) == 1
+    shown = shown.T if upright else shown
+    body = shown.to_html(index=upright, header=not upright, border=0, render_links=True, justify="left", na_rep="")
     body = re.sub(">([^<]+)<", lambda text: ">" + re.sub(r"(?<=\w)([.@/_])(?=\w)", r"\1<wbr>", text[1]) + "<", body)
     for tag in ("th", "td"):
         body = body.replace(f"<{tag}>", f"<{tag} style='text-align:left;vertical-align:top'>")

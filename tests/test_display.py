@@ -33,6 +33,18 @@ def test_other_tables_keep_every_column(frame: Table) -> None:
     assert html(frame).count("<td") == frame.size
 
 
+def test_a_single_line_of_a_wide_table_stands_upright_and_inert() -> None:
+    shown = html(wide("<b>dana</b>"))
+    assert re.findall(r"<th[^>]*>([^<]*)</th>", shown) == [*NAMES, "by"]
+    assert shown.count("<tr>") == len(NAMES) + 1
+    assert "&lt;b&gt;dana&lt;/b&gt;" in shown
+
+
+def test_without_lines_a_wide_table_shows_no_heads_and_another_does() -> None:
+    assert words(wide("dana").head(0)) == "No line."
+    assert words(table("narrow", [], ["by", "at"])) == "by at"
+
+
 def test_columns_that_people_compare_line_by_line_always_stay() -> None:
     frame = wide("a", "b").rename(columns={NAMES[0]: "status"}).assign(status="✓ pass")
     assert words(frame).count("✓ pass") == 2

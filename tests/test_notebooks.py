@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,14 +15,18 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from nbconvert import HTMLExporter
 
 from runbook_lib import batch, demo, evidence, records, tables
 from runbook_lib.batch import TenantResult
 from runbook_lib.model import Status
 from runbook_lib.sandbox import server
 from runbook_lib.steps.sync import NOT_LOOKED
+from tests.page import Page
 
 CHECKOUT = Path(batch.__file__).resolve().parent.parent
+EVIL = "<img src=x onerror=alert(1)>"
+"""What somebody in the tenant contoso calls a room and its building."""
 
 
 @dataclass(frozen=True)
@@ -42,10 +48,11 @@ class Archive:
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Archive]:
-    """Run the demo's tenants once, from copies of their files, and keep the sandbox up."""
+    """Run the demo's tenants once, from copies of their files, one with an evil room, and keep the sandbox up."""
     root = tmp_path_factory.mktemp("runbook")
     shutil.copytree(CHECKOUT / "parameters", root / "parameters")
-    with pytest.MonkeyPatch.context() as patch, server.serving(root / ".sandbox"):
+    with pytest.MonkeyPatch.context() as patch, server.serving(root / ".sandbox") as sandbox:
+        next(iter(sandbox.world.tenants["contoso"].rooms.values())).update(displayName=EVIL, building=EVIL)
         patch.setenv("RUNBOOK_PARAMETERS", str(root / "parameters"))
         patch.setenv("RUNBOOK_OUTPUTS", str(root / "outputs"))
         results = batch.run(list(demo.tenants()), batch.TENANT_STEPS, jobs=2, on_event=lambda _: None)
@@ -119,6 +126,23 @@ def test_no_notebook_ended_in_an_error_but_where_a_gate_is_closed(archive: Archi
             assert not path.name.endswith(".broken.ipynb")
 
 
+def test_a_notebook_that_nbconvert_made_a_page_of_shows_the_results_and_runs_nothing_a_tenant_wrote(
+    archive: Archive,
+) -> None:
+    exporter = HTMLExporter()  # type: ignore[no-untyped-call, unused-ignore]
+    html, _ = exporter.from_filename(str(archive.folder("contoso") / "data" / "07_sync.ipynb"))
+    page = Page(html)
+    for email in archive.table("contoso", "07_sync.rooms")["email"]:
+        assert email in page.text.replace(" ", "")  # a long name may wrap at its signs
+    assert page.text.count(EVIL) >= 2, "the room and its building"
+    assert page.handlers == []
+    pictures = re.findall(r'<img [^>]*src="([^"]*)"', html)
+    assert page.tags["img"] == len(pictures) == 1
+    drawn = base64.b64decode(pictures[0].removeprefix("data:image/svg+xml;base64,")).decode()
+    assert EVIL in Page(drawn).text
+    assert Page(drawn).tags["img"] == 0
+
+
 def test_an_unattended_run_confirms_only_what_the_tenant_file_holds(archive: Archive) -> None:
     for key in archive.results:
         for record in records.all_records(archive.folder(key)):
@@ -154,11 +178,19 @@ def test_every_page_and_bag_of_a_rehearsal_says_so(archive: Archive) -> None:
         assert "rehearsal, not audit evidence" in (archive.folder(key) / "bag-info.txt").read_text(encoding="utf-8")
 
 
-def test_the_portfolio_page_shows_all_tenants(archive: Archive) -> None:
-    page = batch.portfolio(archive.root / "outputs").read_text(encoding="utf-8")
+def test_the_demo_s_page_shows_its_tenants_and_no_other_and_is_all_rehearsal(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RUNBOOK_PARAMETERS", str(archive.root / "parameters"))
+    monkeypatch.setenv("RUNBOOK_OUTPUTS", str(archive.root / "outputs"))
+    assert (archive.root / "parameters" / "relecloud.yaml").is_file()
+    page = demo.portfolio(demo.tenants()).read_text(encoding="utf-8")
     for key, one in demo.tenants().items():
         assert key in page
         assert one["outcome"] in page
+    assert "relecloud" not in page
+    assert "All tenants: rehearsal, not audit evidence" in page
+    assert os.environ["RUNBOOK_PARAMETERS"] == str(archive.root / "parameters")
 
 
 def test_plain_papermill_runs_a_notebook_without_our_command(archive: Archive, tmp_path: Path) -> None:

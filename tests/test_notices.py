@@ -199,6 +199,22 @@ def test_nothing_that_a_tenant_writes_is_markup_or_a_mention(sign: str) -> None:
     assert sign not in notices.plain(f"a{sign}b {EVIL}")
 
 
+@pytest.mark.parametrize(
+    ("told", "shown"),
+    [
+        ("contoso.com", "contoso·com"),
+        ("see www.evil.co.uk/x.", "see www·evil·co·uk/x."),
+        ("evil.3com.com", "evil.3com·com"),
+        ("evil\u3002com evil\uff0ecom evil\uff61com", "evil·com evil·com evil·com"),
+        ("evil.рф evil.\ufe0fcom", "evil·рф evil·\ufe0fcom"),
+        ("evil.\u200bcom", "evil. com"),
+        ("Step 6. 1.5 s, 24.12.2026...", "Step 6. 1.5 s, 24.12.2026..."),
+    ],
+)
+def test_no_reader_makes_a_link_of_a_bare_domain(told: str, shown: str) -> None:
+    assert notices.plain(told) == shown
+
+
 def test_a_line_is_cut() -> None:
     assert len(notices.plain("word " * 1000)) == notices.LONGEST_LINE
 
@@ -222,6 +238,7 @@ def test_a_mail_is_text_that_no_reader_renders(
             assert "step broke" in part.get_content()
             assert "<b>" not in part.get_content()
             assert "https://evil" not in part.get_content()
+            assert "evil.example" not in part.get_content()
             assert part.get_content_subtype() == "plain" or "<br" in part.get_content(), "each line is its own"
 
 
@@ -333,7 +350,7 @@ def test_runs_that_cannot_be_compared_are_news(outputs: Path, chat: Service) -> 
     folder = look(outputs, 2)
     (folder / "data" / "06_access.json").write_text("{")
     assert [one.sent for one in notify()] == [True]
-    assert "contoso: unknown\n- its runs cannot be compared: 06_access.json is not a complete" in chat.got[0]["message"]
+    assert "contoso: unknown\n- its runs cannot be compared: 06_access·json is not a complete" in chat.got[0]["message"]
 
 
 def test_whatever_goes_wrong_fails_no_batch(outputs: Path, chat: Service, monkeypatch: pytest.MonkeyPatch) -> None:

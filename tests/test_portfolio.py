@@ -93,6 +93,15 @@ def test_a_portfolio_of_microsoft_s_cloud_alone_carries_no_stamp(tmp_path: Path)
     assert "rehearsal" not in page.text
 
 
+def test_a_portfolio_of_rehearsals_alone_is_stamped_as_a_whole(tmp_path: Path) -> None:
+    for key in ("one", "two"):
+        complete(new_run(tmp_path, key), tenant={**TENANT, "key": key}, cloud=SANDBOX)
+    page = Page(
+        report.write_portfolio(new_run(tmp_path, "_portfolio"), report.portfolio(tmp_path, [], NOW)).read_text()
+    )
+    assert "All tenants: rehearsal, not audit evidence" in page.text
+
+
 def test_no_tenant_at_all_is_an_empty_page_and_no_error(tmp_path: Path) -> None:
     nothing = report.portfolio(tmp_path / "absent", [], NOW)
     assert nothing.outcome is Status.UNKNOWN

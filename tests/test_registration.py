@@ -293,3 +293,29 @@ def test_a_person_is_asked_for_what_is_not_given(
     tenant = settings.load(parameters, "mine")
     assert (tenant.name, tenant.domain, tenant.spaceiq_admin) == ("Contoso", "contoso.example", "")
     assert tenant.sign_in.client_id == integration.facts()["graph_command_line"]["client_id"]
+
+
+def test_a_person_who_mistypes_reads_why_and_is_asked_again(
+    runbook: Runbook, parameters: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runbook_lib.prepare.person", lambda: True)
+    answers = "contoso\ncontoso.example\n\nadmin\nadmin@contoso\nadmin@contoso.example\n\npassword\nbrowser\nn\n"
+    done = runbook("new", "mine", "--cloud", str(parameters.parent / "cloud.yaml"), typed=answers)
+    assert done.exit_code == 0, done.output
+    for reason in (
+        "'contoso' is not a domain. Type the part behind the @",
+        "'admin' is not an account name. Type it as people sign in, such as dana@contoso.com.",
+        "'admin@contoso' is not an account name",
+        "'password' is no way to sign in. Choose one of browser,",
+    ):
+        assert f"Error: {reason}" in done.stderr
+    tenant = settings.load(parameters, "mine")
+    assert (tenant.admin, tenant.sign_in.method) == ("admin@contoso.example", "browser")
+
+
+def test_with_nobody_here_a_mistyped_account_ends_it_and_nothing_is_written(runbook: Runbook, parameters: Path) -> None:
+    basics = ("--domain", "contoso.example", "--name", "C", "--admin", "admin@contoso")
+    done = runbook("new", "mine", *basics, "--cloud", str(parameters.parent / "cloud.yaml"))
+    assert isinstance(done.exception, UsageError)
+    assert "'admin@contoso' is not an account name" in str(done.exception)
+    assert list(parameters.iterdir()) == []
