@@ -16,8 +16,8 @@ from types import SimpleNamespace
 from unittest.mock import patch
 
 os.environ["OPENBLAS_NUM_THREADS"] = "1"  # numpy starts threads otherwise, and forking with threads is a hazard
-sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]  # a second of grammars that nobody here needs
-
+ABSENT = ("azure.storage.blob", "boto3", "debugpy", "isoduration", "rfc3987_syntax")
+"""What papermill, ipykernel and jsonschema import if it is there, which takes two seconds, and no tenant needs."""
 LATE = (
     "IPython.core.application",
     "IPython.core.completerlib",
@@ -44,6 +44,8 @@ LATE = (
 
 def load() -> None:
     """Import it all, and take it out of the garbage collector's sight, which would unshare its memory."""
+    absent = {name: None for name in ABSENT if name not in sys.modules}
+    sys.modules.update(absent)  # type: ignore[arg-type]  # how Python notes that a module cannot be imported
     from runbook_lib import steps
 
     ours = ("batch", "browser", "engine", "evidence", "graph", "history", "portfolio", "report", "run", "signin")
@@ -65,6 +67,8 @@ def load() -> None:
     pages = importlib.import_module("runbook_lib.report")._environment()
     for name in pages.list_templates():
         pages.get_template(name)
+    for name in absent:
+        del sys.modules[name]
     gc.collect()
     gc.freeze()
 
