@@ -13,7 +13,7 @@ from runbook_lib.cards import status_words
 from runbook_lib.model import Status, worst
 from runbook_lib.pictures import duration
 from runbook_lib.records import JUDGED
-from runbook_lib.standing import Standing, standing
+from runbook_lib.standing import Standing, standings
 from runbook_lib.tables import Table, table
 
 if TYPE_CHECKING:
@@ -42,8 +42,8 @@ def portfolio(outputs: Path, keys: Iterable[str], now: datetime) -> Portfolio:
     """Return where the tenants stand that have a run in `outputs`, and those in `keys` that have none yet."""
     folders = outputs.iterdir() if outputs.is_dir() else ()
     begun = {folder.name for folder in folders if folder.is_dir() and not folder.name.startswith(("_", "."))}
-    standings = [standing(outputs, key) for key in begun.union(keys)]
-    return Portfolio(now, tuple(sorted(standings, key=lambda one: (one.outcome.rank, one.key))))
+    found = standings(outputs, sorted(begun.union(keys)))
+    return Portfolio(now, tuple(sorted(found, key=lambda one: (one.outcome.rank, one.key))))
 
 
 def tenants(all_tenants: Portfolio) -> Table:

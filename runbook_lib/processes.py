@@ -10,6 +10,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
@@ -49,6 +50,14 @@ def _without_main() -> Iterator[None]:
         yield
     finally:
         sys.modules["__main__"] = main
+
+
+@contextmanager
+def helpers() -> Iterator[Executor]:
+    """Give fresh processes, one a core, for what Python computes; Ctrl+C ends them with this one."""
+    context, no_interrupt = multiprocessing.get_context("spawn"), (signal.SIGINT, signal.SIG_IGN)
+    with _without_main(), ProcessPoolExecutor(os.cpu_count(), context, signal.signal, no_interrupt) as executor:
+        yield executor
 
 
 class Worker:

@@ -48,10 +48,10 @@ def status(
 
 
 def _standings(outputs: Path, tenants: list[str] | None) -> list[Standing]:
-    from runbook_lib.standing import standing
+    from runbook_lib.standing import standings
 
-    everyone = (path.name for path in sorted(outputs.glob("[!_.]*")) if path.is_dir())
-    found = [standing(outputs, key) for key in tenants or everyone]
+    everyone = [path.name for path in sorted(outputs.glob("[!_.]*")) if path.is_dir()]
+    found = standings(outputs, tenants or everyone)
     for one in found if tenants else ():
         if not one.run:
             raise UsageError(f"{one.key} has no run in {outputs}.", f"Run it first: runbook run {one.key}")

@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from runbook_lib import report, story
+from runbook_lib import report, standing, story
 from runbook_lib.model import Finding, Status
 from tests.fake_runs import NOW, SANDBOX, TENANT, add, complete, lines, new_run, passing
 from tests.page import Page
@@ -53,6 +53,19 @@ def test_the_portfolio_has_a_line_per_tenant_worst_first_and_hides_none(outputs:
     assert line["again"]["what is open"].endswith("and 4 more")
     assert line["done"]["last looked"] == "2026-11-22 18:37 UTC, 1 d 23 h ago"
     assert line["never"]["last looked"] == "never"
+
+
+def test_many_tenants_are_read_by_several_processes_and_stand_where_they_stand_alone(
+    outputs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = ["done", "failed", "damaged", "never", "again"]
+    alone = standing.standings(outputs, keys)
+    read_here: list[str] = []
+    monkeypatch.setattr(story, "read", read_here.append)
+    monkeypatch.setattr(standing, "MANY", len(keys))
+    monkeypatch.setattr(standing, "AT_ONCE", 2)
+    assert standing.standings(outputs, keys) == alone
+    assert read_here == []
 
 
 def test_all_tenants_together_stand_where_the_worst_one_stands(outputs: Path) -> None:

@@ -67,14 +67,20 @@ def be_page(outputs: Path) -> None:
     frame = report.tenants(everyone)
     folder = records.new_run(outputs / "_portfolio", datetime.now(UTC))
     page = report.write_portfolio(folder, everyone)
-    whole, used = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF)
+    whole = time.perf_counter() - began
     cells = (
         f"page of {len(frame)} tenants, {page.stat().st_size / 2**20:.1f} MiB",
         f"{whole:.1f} s, of which {read:.1f} s reading",
-        f"{used.ru_utime + used.ru_stime:.1f} s",
-        f"{used.ru_maxrss / 1024:.0f} MiB",
+        *spent(),
     )
     sys.stdout.write(f"| {' | '.join(cells)} |\n")
+
+
+def spent() -> tuple[str, str]:
+    """Return the CPU of this process and its children, and the most memory that all of them can have had at a time."""
+    own, theirs = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = own.ru_utime + own.ru_stime + theirs.ru_utime + theirs.ru_stime
+    return f"{cpu:.1f} s", f"{(own.ru_maxrss + (os.cpu_count() or 1) * theirs.ru_maxrss) / 1024:.0f} MiB"
 
 
 def status(outputs: Path, *options: str) -> None:
