@@ -2,7 +2,8 @@
 
 Graph counts the requests of an app over all tenants: https://learn.microsoft.com/graph/throttling-limits. Whoever is
 told that the whole app has to wait tells the others here. Every process of a batch, on every machine that shares the
-outputs folder, finds the file by the environment; a person's own notebooks have none and need none.
+outputs folder, finds the file by the environment; a person's own notebooks have none and need none. Workers of a
+cluster that share no folder have a file each, and an equal part of the limit.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from runbook_lib import integration, locks
 
 VARIABLE = "RUNBOOK_BUDGETS"
 """The folder with a file for each app, in the environment of a batch's processes."""
+SHARERS = "RUNBOOK_BUDGET_SHARERS"
+"""How many workers of a cluster ask in the app's name without sharing that folder: each takes its part."""
 WINDOW_SECONDS = 10
 MOST: int = integration.facts()["graph_limits"]["app_per_10_s"]
 
@@ -79,7 +82,8 @@ def _read(content: bytes) -> _State:
 def of(client_id: str) -> Budget | None:
     """Return the budget that this process shares with others for an app; None when it shares none."""
     folder = os.environ.get(VARIABLE)
-    return Budget(Path(folder) / f"{client_id}.json") if folder else None
+    most = max(1, MOST // int(os.environ.get(SHARERS, "1")))
+    return Budget(Path(folder) / f"{client_id}.json", most) if folder else None
 
 
 def concerns_the_app(headers: Mapping[str, str]) -> bool:

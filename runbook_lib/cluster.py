@@ -14,17 +14,19 @@ import queue
 import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
-from runbook_lib import batch, clustertask, overnight, records
+from runbook_lib import archived, batch, clustertask, lease, outpost, overnight, records, store
 from runbook_lib.batch import TenantResult
 from runbook_lib.clustertask import Order
 from runbook_lib.errors import RunbookError, UsageError
 from runbook_lib.model import Json
+from runbook_lib.store import Store
 from runbook_lib.tenantrun import only_one
 
 CONNECT_SECONDS = 10
@@ -48,30 +50,84 @@ def run(
     address: str,
     since: str,
     on_event: Callable[[Json], None],
+    archive: str = "",
     deadline_seconds: float = batch.DEADLINE_SECONDS,
 ) -> list[TenantResult]:
     """Run `steps` for every tenant in `keys` on the workers of the scheduler at `address`; results are in that order.
 
-    `since` is the name of the earliest run that counts. Raises UsageError for an address that would be talked to in
-    the clear, and RunbookError when there is no scheduler or a worker is not fit for the batch.
+    `since` is the name of the earliest run that counts. Workers share this machine's outputs, or send their runs to the
+    `archive`. Raises UsageError for an address that would be talked to in the clear or an archive that lends no locks,
+    and RunbookError when there is no scheduler or a worker is not fit for the batch.
     """
     if not keys:
         return []
     topic, override = f"runbook-{secrets.token_hex(4)}", os.environ.get("RUNBOOK_OVERRIDE", "")
-    order = Order(topic, tuple(steps), since, override, clustertask.edition(), deadline_seconds)
     said = queue.SimpleQueue[Any]()
     waiting = {f"{topic}-{key}": key for key in keys}
-    with _connected(address) as client:
-        _check_workers(client, keys)
+    with _common(archive) as common, _connected(address) as client:
+        workers = _check_workers(client, keys, common.held, archive)
+        order = Order(topic, tuple(steps), since, override, clustertask.edition(), deadline_seconds, archive, workers)
         client.subscribe_topic(topic, lambda event: said.put(event[1]))
         tasks = client.map(_work, keys, key=list(waiting), order=order, pure=False, retries=0)
         for task in tasks:
             task.add_done_callback(said.put)
         try:
-            results = {one.key: one for one in _results(client, said, waiting, since, on_event)}
+            find = partial(common.find, since=since)
+            results = {one.key: one for one in _results(client, said, waiting, find, on_event)}
         finally:
             client.cancel([task for task in tasks if task.key in waiting], force=True)
     return [results[key] for key in keys]
+
+
+Find = Callable[[str], TenantResult | None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Common:
+    """What driver and workers have in common: the outputs, or an archive.
+
+    `held` holds something there, by the name that it gives, for workers to see; `find` returns what the records there
+    say of a tenant's run that began at `since` or later.
+    """
+
+    held: Callable[[], AbstractContextManager[str]]
+    find: Callable[..., TenantResult | None]
+
+
+@contextmanager
+def _common(archive: str) -> Iterator[_Common]:
+    if not archive:
+        yield _Common(_probe, overnight.finished)
+        return
+    with store.opened(archive) as place:
+        with _locked(place):
+            pass  # a service that lends no locks, or refuses us one, says so before anything begins
+        yield _Common(lambda: _locked(place), partial(_brought, place))
+
+
+@contextmanager
+def _probe() -> Iterator[str]:
+    name = f"_batches/probe-{secrets.token_hex(4)}"
+    folder = records.home("outputs") / name
+    with only_one(folder):
+        yield name
+    (folder / ".lock").unlink()
+    folder.rmdir()
+
+
+@contextmanager
+def _locked(place: Store) -> Iterator[str]:
+    with lease.held(place, outpost.PROBE):
+        yield outpost.PROBE
+
+
+def _brought(place: Store, key: str, since: str) -> TenantResult | None:
+    """Bring the tenant's runs here from the archive and return what its records say, if its newest began in time."""
+    folder = archived.bring_home(place, key, since)
+    if not folder:
+        return None
+    newest = overnight.finished(key, since)  # None where a person began one here meanwhile
+    return newest or TenantResult(key, folder=folder, outcome=records.outcome(records.latest(folder)))
 
 
 def _work(key: str, order: Order) -> TenantResult:
@@ -92,7 +148,7 @@ def _work(key: str, order: Order) -> TenantResult:
 
 
 def _results(
-    client: Any, said: queue.SimpleQueue[Any], waiting: dict[str, str], since: str, on_event: Callable[[Json], None]
+    client: Any, said: queue.SimpleQueue[Any], waiting: dict[str, str], find: Find, on_event: Callable[[Json], None]
 ) -> Iterator[TenantResult]:
     """Yield each result as it comes, taking its task out of `waiting`, and pass on what workers say meanwhile."""
     watch = _Watch()
@@ -111,7 +167,7 @@ def _results(
             if word["event"] != "tenant":  # that is said below, once the records say so too
                 on_event(word)
         elif word.key in waiting:
-            result = _decided(waiting.pop(word.key), word, since)
+            result = _decided(waiting.pop(word.key), word, find)
             watch.over(result)
             on_event({"event": "tenant", "tenant": result.key, "outcome": result.outcome, "error": result.error})
             yield result
@@ -151,16 +207,20 @@ class _Watch:
         return time.monotonic() - self._worker_seen > WORKERLESS_SECONDS
 
 
-def _decided(key: str, task: Any, since: str) -> TenantResult:
+def _decided(key: str, task: Any, find: Find) -> TenantResult:
     """Return what the tenant's records say; only where they say nothing, what the task says, or why it is lost."""
     said = task.result() if task.status == "finished" else TenantResult(key, error=_why(task))
-    for _ in range(SETTLE_SECONDS if said.outcome else 1):
-        if found := overnight.finished(key, since):
-            return replace(found, seconds=said.seconds, error_exit=said.error_exit)
-        if said.outcome:
+    over, refusal = said.outcome or not said.error, ""
+    for _ in range(SETTLE_SECONDS if over else 1):
+        try:
+            if found := find(key):
+                return replace(found, seconds=said.seconds, error_exit=said.error_exit)
+        except RunbookError as error:  # the archive's, which must not end the batch
+            refusal = f" {error}"
+        if over:
             time.sleep(1)
-    unseen = "The worker sealed the run, but it is not among this machine's outputs." if said.outcome else ""
-    return replace(said, outcome=None, error=said.error or unseen)
+    unseen = "" if said.error else "The worker says that the run is over, but it is not seen from this machine."
+    return replace(said, outcome=None, error=f"{said.error}{unseen}{refusal}")
 
 
 def _why(task: Any) -> str:
@@ -212,25 +272,26 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _check_workers(client: Any, keys: Sequence[str]) -> None:
-    """Raise RunbookError unless there are workers, and each is fit to run the tenants as this machine would."""
+def _check_workers(
+    client: Any, keys: Sequence[str], held: Callable[[], AbstractContextManager[str]], archive: str
+) -> int:
+    """Return how many workers there are; raise RunbookError unless each can run the tenants as this machine would."""
     try:
         client.wait_for_workers(1, timeout=WORKERLESS_SECONDS)
     except TimeoutError as error:
         raise RunbookError("The scheduler has no workers.", "Start some: dask worker ADDRESS", DOCUMENT) from error
-    probe = f"_batches/probe-{secrets.token_hex(4)}"
-    folder = records.home("outputs") / probe
-    with only_one(folder):
-        said, now = client.run(clustertask.look, probe, list(keys), on_error="return"), time.time()
-    (folder / ".lock").unlink()
-    folder.rmdir()
-    faults = [f"{worker} {fault}." for worker, one in said.items() for fault in _faults(one, now)]
+    with held() as probe:
+        asked = time.time()
+        said = client.run(clustertask.look, probe, list(keys), archive, on_error="return")
+        answered = time.time()
+    faults = [f"{worker} {fault}." for worker, one in said.items() for fault in _faults(one, asked, answered)]
     if faults:
         raise RunbookError(" ".join(faults), "Put that right, or stop these workers.", DOCUMENT)
+    return len(said)
 
 
-def _faults(said: Json | BaseException, now: float) -> Iterator[str]:
+def _faults(said: Json | BaseException, asked: float, answered: float) -> Iterator[str]:
     if isinstance(said, BaseException):
         yield f"cannot run this runbook ({said})"
     else:
-        yield from clustertask.unfit(said, now)
+        yield from clustertask.unfit(said, asked, answered)

@@ -1,7 +1,8 @@
 """One tenant on a worker of a cluster: refused, run in a process of its own, or found finished. It knows no Dask.
 
 A task is given its tenant's key and the order below, and no secret: tenant file, certificate, keys and environment are
-the worker's own. The tenant's lock and the records of its newest run say whether there is anything left to do.
+the worker's own. The tenant's lock and the records of its newest run say whether there is anything left to do; without
+a shared folder, the archive does (outpost.py).
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ from functools import cache
 from importlib.metadata import version
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
+from typing import Any
 
-from runbook_lib import batch, processes, records, settings
+from runbook_lib import batch, budget, outpost, processes, records, settings
 from runbook_lib.batch import TenantResult
-from runbook_lib.errors import ArchiveError
+from runbook_lib.errors import ArchiveError, RunbookError
 from runbook_lib.model import Json
 from runbook_lib.tenantrun import NOTEBOOKS, only_one, run_tenant
 
@@ -32,7 +34,10 @@ _starting = threading.Lock()
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What every task of a batch is given beside its tenant's key; `topic` is what its events are called."""
+    """What every task of a batch is given beside its tenant's key; `topic` is what its events are called.
+
+    With an `archive`, runs go there, and each of so many workers has its own outputs.
+    """
 
     topic: str
     steps: tuple[str, ...]
@@ -40,6 +45,8 @@ class Order:
     override: str
     edition: str
     deadline_seconds: float
+    archive: str = ""
+    workers: int = 1
 
 
 @cache
@@ -51,21 +58,28 @@ def edition() -> str:
     return f"{version('spaceiq-calendar-runbook')} ({content.hexdigest()[:12]})"
 
 
-def look(probe: str, keys: Sequence[str]) -> Json:
-    """Return what the driver must know of this worker before it gives it tenants; `probe` is a folder that it holds."""
-    folder = records.home("outputs") / probe
+def look(probe: str, keys: Sequence[str], archive: str) -> Json:
+    """Return what the driver must know of this worker before it gives it tenants.
+
+    `probe` is a folder in the shared outputs that the driver holds; with an `archive`, it holds a lock there instead.
+    """
     return {
         "edition": edition(),
-        "time": time.time(),
         "lacking": sorted(set(keys) - set(settings.keys(records.home("parameters")))),
         "may_have_children": not multiprocessing.current_process().daemon,
-        "shares_outputs": folder.is_dir(),
-        "keeps_locks": folder.is_dir() and _is_held(folder),
+        "apart": outpost.look(archive) if archive else _apart(records.home("outputs") / probe),
+        "time": time.time(),
     }
 
 
-def unfit(said: Json, now: float) -> Iterator[str]:
-    """Yield why a worker that said this of itself, at the time `now` in seconds, cannot be given tenants."""
+def _apart(probe: Path) -> str:
+    if not probe.is_dir():
+        return "does not see this machine's outputs: RUNBOOK_OUTPUTS must be one shared folder, or use --archive"
+    return "" if _is_held(probe) else "sees this machine's outputs, but not the locks that it holds there"
+
+
+def unfit(said: Json, asked: float, answered: float) -> Iterator[str]:
+    """Yield why a worker that said this of itself, between these times in seconds, cannot be given tenants."""
     if said["edition"] != edition():
         yield f"has the runbook {said['edition']}, this machine {edition()}"
     if said["lacking"]:
@@ -73,12 +87,10 @@ def unfit(said: Json, now: float) -> Iterator[str]:
         yield f"has no tenant file of {', '.join(said['lacking'][:5])}{more}"
     if not said["may_have_children"]:
         yield "may not start processes: set DASK_DISTRIBUTED__WORKER__DAEMON=False where it is started"
-    if not said["shares_outputs"]:
-        yield "does not see this machine's outputs: RUNBOOK_OUTPUTS must be one shared folder"
-    elif not said["keeps_locks"]:
-        yield "sees this machine's outputs, but not the locks that it holds there"
-    if abs(said["time"] - now) > CLOCK_SECONDS:
-        yield f"has a clock that is {abs(said['time'] - now):.0f} s off"
+    if said["apart"]:
+        yield said["apart"].rstrip(".")
+    if (off := max(asked - said["time"], said["time"] - answered)) > CLOCK_SECONDS:
+        yield f"has a clock that is {off:.0f} s off"
 
 
 def carry_out(key: str, order: Order, tell: Callable[[Json], None], is_wanted: Callable[[], bool]) -> TenantResult:
@@ -91,9 +103,25 @@ def carry_out(key: str, order: Order, tell: Callable[[Json], None], is_wanted: C
         result.error = f"The worker has the runbook {edition()}, the driver {order.edition}. Install the same on both."
     if result.error or not batch.file_is_sound(result):
         return result
+    arguments = (order.steps, order.since, order.override)
+    if order.archive:
+        _carry_away(result, order, arguments, tell, is_wanted)
+    else:
+        _attend(run_in_turn, arguments, order, result, tell, is_wanted)
+    return result
+
+
+def _attend(
+    target: processes.Target,
+    arguments: tuple[Any, ...],
+    order: Order,
+    result: TenantResult,
+    tell: Callable[[Json], None],
+    is_wanted: Callable[[], bool],
+) -> None:
+    """Run the tenant's process to its end, or end it; complete the result."""
     with _starting:  # a process hides the main module for a moment while it starts
-        arguments = (order.steps, order.since, order.override)
-        child = processes.Worker(key, run_in_turn, arguments, order.deadline_seconds)
+        child = processes.Worker(result.key, target, arguments, order.deadline_seconds)
     try:
         while is_wanted() and not child.over:
             wait([child.events], timeout=0.2)
@@ -101,7 +129,37 @@ def carry_out(key: str, order: Order, tell: Callable[[Json], None], is_wanted: C
     finally:
         if not child.over:
             child.end(patience_seconds=0)
-    return result
+
+
+def _carry_away(
+    result: TenantResult,
+    order: Order,
+    arguments: tuple[Any, ...],
+    tell: Callable[[Json], None],
+    is_wanted: Callable[[], bool],
+) -> None:
+    """Do the same for a run that goes to the archive; one that is there already leaves the result empty."""
+
+    def run(outputs: Path, goes_on: Callable[[], bool]) -> bool:
+        _attend(run_apart, (*arguments, str(outputs), order.workers), order, result, tell, goes_on)
+        logs, home = outputs / "_logs", records.home("outputs")
+        result.error = result.error.replace(str(logs), str(home / "_logs"))  # where they are kept
+        return result.outcome is not None
+
+    try:
+        outpost.work(result.key, order.archive, order.since, is_wanted, run)
+    except RunbookError as error:
+        result.error, result.error_exit = f"{result.error} {error}".lstrip(), error.exit_code
+        result.outcome = None
+
+
+def run_apart(
+    key: str, steps: Sequence[str], since: str, override: str, outputs: str, workers: int, events: Connection
+) -> None:
+    """Run one tenant in this process and in outputs of its own, with one worker's part of the budget."""
+    os.environ["RUNBOOK_OUTPUTS"] = outputs
+    os.environ[budget.SHARERS] = str(workers)
+    run_in_turn(key, steps, since, override, events)
 
 
 def run_in_turn(key: str, steps: Sequence[str], since: str, override: str, events: Connection) -> None:

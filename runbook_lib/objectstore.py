@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -27,6 +28,10 @@ UNLOCKED = ("ObjectLockConfigurationNotFoundError", "NotImplemented")
 FORBIDDEN = 403
 SECONDS = 10
 """How long a service may take to accept a connection."""
+LEASE_SECONDS = 60
+"""How long Azure keeps a lease that nobody renews, which is the longest but for ever."""
+HELD = (409, 412)
+"""Azure's answers about a lease that is another one's: the page of Lease."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +45,7 @@ class Cloud:
     root: str
     look: Callable[[str], Immutability]
     broken: tuple[type[Exception], ...]
+    lend: Callable[[str], Callable[[str], bool]] | None = None
 
     def create(self, path: str, content: bytes) -> None:
         """Upload a new object; FileExistsError when there is one."""
@@ -69,6 +75,15 @@ class Cloud:
         with self._told(path):
             return self.look(self._at(path).partition("/")[2] if path else "")
 
+    def lock(self, path: str) -> Lease | None:
+        """Take a lease on the blob; S3 lends none."""
+        if self.lend is None:
+            remedy = "Use a container of Azure Blob, or a folder on a share; or push the runs later: runbook push."
+            raise UsageError(f"{self.url} cannot keep two processes from one tenant: S3 lends no locks.", remedy)
+        with self._told(path):
+            lease = Lease(self.lend(self._at(path).partition("/")[2]), self._told, path)
+            return lease if lease.ask("acquire") else None
+
     def _at(self, path: str) -> str:
         return f"{self.root}/{path}".strip("/")
 
@@ -85,6 +100,30 @@ class Cloud:
             raise ArchiveError(what, remedy) from error
         except self.broken as error:
             raise refused(self.url, error) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A blob that Azure lets nobody else hold for LEASE_SECONDS: it becomes free by itself when its holder dies.
+
+    https://learn.microsoft.com/rest/api/storageservices/lease-blob. Where a policy keeps the container from being
+    rewritten, a new blob and leases are not among what is prohibited:
+    https://learn.microsoft.com/azure/storage/blobs/immutable-container-level-worm-policies
+    """
+
+    ask: Callable[[str], bool]
+    told: Callable[[str], AbstractContextManager[None]]
+    path: str
+
+    def renew(self) -> bool:
+        """Hold it for another LEASE_SECONDS, and tell whether it was still ours."""
+        with self.told(self.path):
+            return self.ask("renew")
+
+    def release(self) -> None:
+        """Let the next one have it at once."""
+        with self.told(self.path):
+            self.ask("release")
 
 
 def refused(url: str, error: Exception) -> ArchiveError:
@@ -141,6 +180,7 @@ def azure(url: str) -> Iterator[Cloud]:
             root=f"{container}/{parts.path.strip('/')}".rstrip("/"),
             look=lambda path: sync(fs.loop, _azure_look, service, container, path),
             broken=(OSError, ValueError, AzureError),
+            lend=lambda path: partial(sync, fs.loop, _azure_lend(service.get_blob_client(container, path))),
         )
     finally:
         sync(fs.loop, _azure_close, fs)
@@ -172,6 +212,34 @@ async def _azure_look(service: Any, container: str, path: str) -> Immutability:
     if not path:
         return whole
     return judged.of_azure_blob(await place.get_blob_client(path).get_blob_properties(), whole)
+
+
+def _azure_lend(blob: Any) -> Callable[[str], Awaitable[bool]]:
+    """Return what acquires, renews and releases a lease on the blob, and tells whether it was ours to have."""
+    from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceNotFoundError
+    from azure.storage.blob.aio import BlobLeaseClient
+
+    lease = BlobLeaseClient(blob)
+
+    async def ask(what: str) -> bool:
+        try:
+            if what == "acquire":
+                await lease.acquire(lease_duration=LEASE_SECONDS)
+            else:
+                await getattr(lease, what)(retry_total=0, connection_timeout=SECONDS, read_timeout=SECONDS)
+        except ResourceNotFoundError:
+            if what != "acquire":
+                return False
+            with suppress(ResourceExistsError):  # somebody else made it just now
+                await blob.upload_blob(b"", overwrite=False)
+            return await ask(what)
+        except HttpResponseError as error:
+            if error.status_code not in HELD:
+                raise
+            return False
+        return True
+
+    return ask
 
 
 async def _azure_close(fs: Any) -> None:

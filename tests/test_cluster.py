@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,51 +27,13 @@ from runbook_lib.batch import TenantResult
 from runbook_lib.errors import RunbookError, UsageError
 from runbook_lib.model import Json
 from runbook_lib.sandbox import server
+from runbook_lib.tenantrun import only_one
 from tests import nightly
+from tests.grid import Grid
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 STEPS = ("00_preflight", "06_access")
 pytestmark = pytest.mark.timeout(600)
-WORKER = ("--no-nanny", "--nthreads", "2", "--memory-limit", "0", "--no-dashboard")
-
-
-@dataclass
-class Grid:
-    """A scheduler and its workers, each a process that can be killed."""
-
-    place: Path
-    address: str = ""
-    keys: list[str] = field(default_factory=list)
-    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
-
-    def start(self, name: str, *arguments: str) -> None:
-        """Start `dask scheduler` or `dask worker` as an administrator would; its words go to a file."""
-        command = [sys.executable, "-m", "dask", *arguments, "--host", "127.0.0.1"]
-        with (self.place / f"{name}.log").open("wb") as log:
-            self.processes[name] = subprocess.Popen(command, stdout=log, stderr=log, cwd=CHECKOUT)
-
-    def start_worker(self, name: str) -> None:
-        place = str(self.place / "scratch")
-        self.start(name, "worker", self.address, "--name", name, "--local-directory", place, *WORKER)
-
-    def end(self, name: str) -> None:
-        with self.processes.pop(name) as process:
-            process.kill()
-
-    def end_all(self) -> None:
-        for name in list(self.processes):
-            self.end(name)
-
-    def at(self, address: str) -> str:
-        """Return the name of the worker at `address`."""
-        return next(name for name in self.processes if f"at: {address:>26}\n" in self.log(name))
-
-    def log(self, name: str) -> str:
-        return (self.place / f"{name}.log").read_text()
-
-    @property
-    def outputs(self) -> Path:
-        return self.place / "outputs"
 
 
 @pytest.fixture(scope="module")
@@ -97,19 +58,12 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 def running(tmp_path_factory: pytest.TempPathFactory, settings: dict[str, str]) -> Iterator[Grid]:
     """Serve four tenants, a scheduler and two workers."""
     grid = Grid(tmp_path_factory.mktemp("grid"))
-    about = grid.place / "scheduler.json"
     with ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
         stack.enter_context(server.serving(grid.place / ".sandbox", generated=4, rooms=2))
         for name, value in {**settings, **_homes(grid)}.items():
             patch.setenv(name, value)
         grid.keys = nightly.tenant_files(grid.place / ".sandbox", grid.place / "parameters")
-        grid.start(
-            "scheduler", "scheduler", "--protocol", "tls", "--port", "0", "--no-show", "--scheduler-file", str(about)
-        )
-        while not about.exists() or not about.read_bytes():
-            assert grid.processes["scheduler"].poll() is None, grid.log("scheduler")
-            time.sleep(0.05)
-        grid.address = json.loads(about.read_bytes())["address"]
+        grid.start_scheduler("tls")
         for name in ("one", "two"):
             grid.start_worker(name)
         stack.callback(grid.end_all)
@@ -262,9 +216,9 @@ def test_a_batch_without_workers_ends_in_words(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(cluster, "WORKERLESS_SECONDS", 0)
     with pytest.raises(RunbookError, match="has no workers"):
-        cluster._check_workers(NoWorkers(), ["contoso"])
+        cluster._check_workers(NoWorkers(), ["contoso"], cluster._probe, "")
     waiting = {"task": "contoso"}
-    (left,) = cluster._results(NoWorkers(), queue.SimpleQueue(), waiting, "", lambda _: None)
+    (left,) = cluster._results(NoWorkers(), queue.SimpleQueue(), waiting, lambda _: None, lambda _: None)
     assert left.error.startswith("No worker is left.")
 
 
@@ -295,7 +249,7 @@ def test_an_address_that_others_could_listen_in_to_is_refused(address: str, word
     assert "tls://host:8786" in raised.value.remedy or "DASK_DISTRIBUTED__COMM__TLS__CA_FILE" in raised.value.remedy
 
 
-FIT = {"lacking": [], "may_have_children": True, "shares_outputs": True, "keeps_locks": True, "time": 100.0}
+FIT = {"lacking": [], "may_have_children": True, "apart": "", "time": 100.0}
 
 
 @pytest.mark.parametrize(
@@ -305,15 +259,25 @@ FIT = {"lacking": [], "may_have_children": True, "shares_outputs": True, "keeps_
         ({"edition": "0.0.9 (00)"}, ["has the runbook 0.0.9 (00)"]),
         ({"lacking": list("abcdefg")}, ["no tenant file of a, b, c, d, e and 2 more"]),
         ({"may_have_children": False}, ["DASK_DISTRIBUTED__WORKER__DAEMON=False"]),
-        ({"shares_outputs": False, "keeps_locks": False}, ["must be one shared folder"]),
-        ({"keeps_locks": False}, ["not the locks"]),
+        ({"apart": "does not see this machine's outputs"}, ["does not see this machine's outputs"]),
         ({"time": 170.0}, ["a clock that is 67 s off"]),
+        ({"time": 92.0}, ["a clock that is 7 s off"]),
     ],
 )
 def test_what_makes_a_worker_unfit_is_said(change: Json, words: list[str]) -> None:
-    found = list(clustertask.unfit({"edition": clustertask.edition(), **FIT, **change}, 103.0))
+    found = list(clustertask.unfit({"edition": clustertask.edition(), **FIT, **change}, 99.0, 103.0))
     assert len(found) == len(words)
     assert all(word in one for word, one in zip(words, found, strict=True))
+
+
+def test_a_worker_that_shares_no_outputs_or_no_locks_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUNBOOK_OUTPUTS", str(tmp_path))
+    monkeypatch.setenv("RUNBOOK_PARAMETERS", str(tmp_path))
+    assert "must be one shared folder" in clustertask.look("probe", [], "")["apart"]
+    (tmp_path / "probe").mkdir()
+    assert "not the locks" in clustertask.look("probe", [], "")["apart"]
+    with only_one(tmp_path / "probe"):
+        assert clustertask.look("probe", [], "")["apart"] == ""
 
 
 def test_a_worker_that_joins_late_with_another_runbook_does_nothing() -> None:
