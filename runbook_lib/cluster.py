@@ -124,10 +124,7 @@ def _locked(place: Store) -> Iterator[str]:
 def _brought(place: Store, key: str, since: str) -> TenantResult | None:
     """Bring the tenant's runs here from the archive and return what its records say, if its newest began in time."""
     folder = archived.bring_home(place, key, since)
-    if not folder:
-        return None
-    newest = overnight.finished(key, since)  # None where a person began one here meanwhile
-    return newest or TenantResult(key, folder=folder, outcome=records.outcome(records.latest(folder)))
+    return overnight.told(key, folder) if folder else None
 
 
 def _work(key: str, order: Order) -> TenantResult:

@@ -73,28 +73,17 @@ class _Session(requests.Session):
     def __init__(self, ca_file: str) -> None:
         super().__init__()
         self._ca_file = ca_file
-        self._merged: dict[tuple[str, ...], Any] = {}
         self.headers["User-Agent"] = _user_agent()
         self.auth = lambda request: request  # a session with an auth of its own never looks into ~/.netrc
         adapter = HTTPAdapter if ca_file else _SystemTrust
         self.mount("https://", adapter(pool_maxsize=bulk.THREADS))
 
     def merge_environment_settings(self, url: Any, *settings: Any) -> Any:
-        """Let the cloud's CA win over REQUESTS_CA_BUNDLE, and send nothing for this machine through a proxy.
-
-        The environment is read once for each host.
-        """
-        parts = urlsplit(url)
-        asked = (parts.scheme, parts.netloc, str(settings))
-        if asked not in self._merged:
-            self._merged[asked] = self._settings(url, parts.hostname or "", *settings)
-        return dict(self._merged[asked])
-
-    def _settings(self, url: str, host: str, *settings: Any) -> Any:
+        """Let the cloud's CA win over REQUESTS_CA_BUNDLE, and send nothing for this machine through a proxy."""
         merged = super().merge_environment_settings(url, *settings)
         if self._ca_file:
             merged["verify"] = self._ca_file
-        if _is_this_machine(host):
+        if _is_this_machine(urlsplit(url).hostname or ""):
             merged["proxies"] = {}
         return merged
 

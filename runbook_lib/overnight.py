@@ -96,12 +96,17 @@ def finished(key: str, since: str = "") -> TenantResult | None:
     folders = records.runs(records.home("outputs"), key)
     if not folders or folders[-1].name < since or not records.is_sealed(folders[-1]):
         return None
-    found = records.latest(folders[-1])
-    log = folders[-1] / "data" / "batch.json"
+    return told(key, folders[-1])
+
+
+def told(key: str, folder: Path) -> TenantResult:
+    """Return what the records of a run that is over tell."""
+    found = records.latest(folder)
+    log = folder / "data" / "batch.json"
     ran = json.loads(log.read_bytes())["steps"] if log.exists() else []
     return TenantResult(
         key,
-        folder=folders[-1],
+        folder=folder,
         outcome=records.outcome(found),
         error=next((one["error"] for one in ran if one["outcome"] == "broke"), ""),
         steps={step: str(record.outcome) for step, record in found.items()},
