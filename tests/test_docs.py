@@ -123,3 +123,9 @@ def test_a_check_has_words_for_title_and_remedy_and_links_to_the_web(one: Check)
     assert one.title
     assert one.remedy.endswith(".")
     assert one.link.startswith("https://") or not one.link
+
+
+def test_the_map_of_modules_names_each_of_them_once() -> None:
+    text = (CHECKOUT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    listed = re.findall("`([a-z_]+)`", text.partition("| about | modules |")[2].partition("## How to")[0])
+    assert sorted(listed) == sorted(path.stem for path in (CHECKOUT / "runbook_lib").glob("[!_]*.py"))
