@@ -131,7 +131,6 @@ def hear(worker: Worker, result: TenantResult, on_event: Callable[[Json], None])
         result.seconds = worker.seconds
         if result.outcome is None and not result.error:
             result.error = worker.why(result.at)
-        worker.words.unlink()
         on_event({"event": "tenant", "tenant": result.key, "outcome": result.outcome, "error": result.error})
 
 

@@ -54,8 +54,9 @@ def portfolio(keys: Iterable[str]) -> Path:
     """
     parameters, before = records.home("parameters"), os.environ.get("RUNBOOK_PARAMETERS")
     with tempfile.TemporaryDirectory() as place:
-        for key in keys:
-            shutil.copy(parameters / f"{key}.yaml", place)
+        for path in (parameters / f"{key}.yaml" for key in keys):
+            if path.is_file():
+                shutil.copy(path, place)
         os.environ["RUNBOOK_PARAMETERS"] = place  # the notebook runs in a process of its own, which inherits this
         try:
             return batch.portfolio(records.home("outputs"))

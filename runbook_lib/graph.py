@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import random
 import re
 import ssl
@@ -45,25 +46,45 @@ class _SystemTrust(HTTPAdapter):
     def build_connection_pool_key_attributes(self, request: Any, verify: Any, cert: Any = None) -> Any:
         """Give connections the system's trust instead of an empty one."""
         host, tls = super().build_connection_pool_key_attributes(request, verify, cert)
-        return host, {**tls, "ssl_context": system_trust(ssl.get_default_verify_paths(), verify)}
+        return host, {**tls, "ssl_context": system_trust(verify)}
 
     def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
         """Let no connection read lists of authorities anew: its own one, or requests', which the system's replaces."""
         super().cert_verify(conn, url, verify, cert)  # type: ignore[no-untyped-call, unused-ignore]
         conn.ca_certs = conn.ca_cert_dir = None
 
+    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
+        """Trust a proxy that speaks TLS itself as the hosts behind it."""
+        if proxy.lower().startswith("https:"):
+            options["proxy_ssl_context"] = system_trust()
+        return super().proxy_manager_for(proxy, **options)
+
+
+def system_trust(verify: bool | str = True) -> ssl.SSLContext:
+    """Return what the operating system trusts, and the bundle `verify`, or the one that the environment names.
+
+    Raises OSError for a bundle that is not there or holds no certificates.
+    """
+    named = (
+        verify if isinstance(verify, str) else os.environ.get("REQUESTS_CA_BUNDLE", os.environ.get("CURL_CA_BUNDLE"))
+    )
+    return _read_trust(ssl.get_default_verify_paths(), named or "")
+
 
 @lru_cache(maxsize=4)
-def system_trust(_paths: ssl.DefaultVerifyPaths, verify: bool | str) -> ssl.SSLContext:
-    """Return what the operating system trusts, and the bundle `verify`, read once for all connections of a process.
+def _read_trust(_paths: ssl.DefaultVerifyPaths, bundle: str) -> ssl.SSLContext:
+    """Read it once for all connections of a process: that takes 40 ms, and truststore does it for each of them.
 
-    Windows and macOS judge each certificate themselves; elsewhere reading takes 40 ms, and truststore reads each time.
+    Windows and macOS judge each certificate themselves.
     """
     trust: ssl.SSLContext = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if sys.platform not in ("darwin", "win32"):
         trust = trust.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname="localhost").context
-    if isinstance(verify, str) and (bundle := Path(verify)).exists():
-        trust.load_verify_locations(*(None, bundle) if bundle.is_dir() else (bundle,))
+    if bundle:
+        try:
+            trust.load_verify_locations(*(None, bundle) if Path(bundle).is_dir() else (bundle,))
+        except OSError as error:
+            raise OSError(f"CA certificate bundle {bundle}: {error}") from error
     return trust
 
 
@@ -93,6 +114,7 @@ class _Session(requests.Session):
         try:
             return super().send(request, **options)
         except OSError as error:  # requests' own errors, and a file of certificates that is not there
+            _read_trust.cache_clear()  # which somebody may correct before the next try
             raise replies.unreachable(error, urlsplit(request.url or "").netloc) from error
 
 

@@ -23,6 +23,8 @@ from runbook_lib.model import Json
 
 Target = Callable[..., None]
 """What runs in the process: target(key, *arguments, events)."""
+MOST_HELPERS = 16
+"""More gain little, and Windows waits for no more than 61 at once."""
 
 
 def forks() -> bool:
@@ -54,9 +56,9 @@ def _without_main() -> Iterator[None]:
 
 @contextmanager
 def helpers() -> Iterator[Executor]:
-    """Give fresh processes, one a core, for what Python computes; Ctrl+C ends them with this one."""
-    context, no_interrupt = multiprocessing.get_context("spawn"), (signal.SIGINT, signal.SIG_IGN)
-    with _without_main(), ProcessPoolExecutor(os.cpu_count(), context, signal.signal, no_interrupt) as executor:
+    """Give fresh processes, one a core, for what Python computes; they end with this one, however that ends."""
+    cores, context = min(os.cpu_count() or 1, MOST_HELPERS), multiprocessing.get_context("spawn")
+    with _without_main(), ProcessPoolExecutor(cores, context, _end_with_parent) as executor:
         yield executor
 
 
@@ -67,8 +69,10 @@ class Worker:
         context = _context()
         self.key = key
         self.events, theirs = context.Pipe(duplex=False)
-        self.words = Path(tempfile.mkstemp(prefix=f"runbook-{key}-", suffix=".log")[1])
-        what = (target, (key, *arguments, theirs), self.words, dict(os.environ))
+        handle, words = tempfile.mkstemp(prefix=f"runbook-{key}-", suffix=".log")
+        os.close(handle)
+        self._words, self._last = Path(words), list[str]()
+        what = (target, (key, *arguments, theirs), self._words, dict(os.environ))
         self.process: BaseProcess = context.Process(target=_begin, args=what, name=key)
         with _without_main():
             self.process.start()
@@ -97,8 +101,8 @@ class Worker:
         where = f" in {step}" if step else ""
         if time.monotonic() > self.deadline:
             return f"The tenant took too long{where} and was ended. Run it again alone."
-        last = self.words.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-3:]
-        return " ".join([f"The tenant's process ended unexpectedly{where} (exit code {self.process.exitcode}).", *last])
+        what = f"The tenant's process ended unexpectedly{where} (exit code {self.process.exitcode})."
+        return " ".join([what, *self._last])
 
     def end(self, patience_seconds: float = 5) -> None:
         """Wait for the process, killing it when it does not end by itself."""
@@ -106,30 +110,37 @@ class Worker:
         if self.process.is_alive():
             self.process.kill()
             self.process.join()
+        if not self.over:
+            self._last = self._words.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-3:]
+            self._words.unlink()
         self.events.close()
         self.over = True
 
 
 def _begin(target: Target, arguments: tuple[Any, ...], words: Path, environment: Mapping[str, str]) -> None:
-    """Run `target` with the driver's environment; whatever the process prints goes to its file of words.
-
-    Ctrl+C is the driver's business: it ends its tenants itself.
-    """
+    """Run `target` with the driver's environment; whatever the process prints goes to its file of words."""
     os.environ.clear()
     os.environ.update(environment, RUNBOOK_UNATTENDED="1")
     os.environ[budget.VARIABLE] = str(records.home("outputs") / "_budgets")
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     with words.open("wb") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
-    threading.Thread(target=_end_with_driver, daemon=True).start()
+    _end_with_parent()
     target(*arguments)
     arguments[-1].close()
 
 
-def _end_with_driver() -> None:
-    """End this process at once when the driver's ends, however that ended: --resume takes its tenant up again."""
-    driver = multiprocessing.parent_process()
-    if driver:
-        driver.join()
+def _end_with_parent() -> None:
+    """Let this process end at once when its parent's does, however that ended, and by nothing else.
+
+    Ctrl+C is the parent's business: a driver ends its tenants itself, and --resume takes them up again.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_wait_for_parent, daemon=True).start()
+
+
+def _wait_for_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent:
+        parent.join()
         os._exit(1)

@@ -129,7 +129,8 @@ def _outcome(path: Path) -> Status:
     """Return the outcome in a record that was written here: one blank stands before its own keys, more before inner."""
     with path.open("rb") as file:
         found = re.search(rb'^ "outcome": "(.+?)"', file.read(4096), re.MULTILINE)
-    return Status(found[1].decode()) if found else read(path).outcome
+    said = found[1].decode(errors="replace") if found else ""
+    return Status(said) if said in {*Status} else read(path).outcome
 
 
 def outcome(records: Mapping[str, Record]) -> Status:

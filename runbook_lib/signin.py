@@ -20,7 +20,7 @@ from runbook_lib.throttle import utc_now
 DISCOVERED: Json = {}
 """What msal keeps between an app's sign-ins in one process: Entra's addresses, and pauses it asked for; no token.
 
-A person who signs in again after an error asks Entra anew.
+Where a person attends nothing is kept: who signs in again after an error asks Entra anew.
 """
 PATIENCE = 300
 """Seconds that a person has for the sign-in page in the browser."""
@@ -106,6 +106,8 @@ def sign_in(
     writes = any("Write" in name for name in needed)
     store = None if application or writes else tokencache.store(tenant, encrypt)
     if application:
+        if attended:
+            DISCOVERED.clear()
         with _in_words(tenant):
             app = _application(tenant, http, clock)
             first = dict(app.acquire_token_for_client(scopes))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -15,7 +16,7 @@ from runbook_lib import processes, records, story
 from runbook_lib.errors import ArchiveError
 from runbook_lib.model import Status
 from runbook_lib.records import JUDGED
-from runbook_lib.story import Open
+from runbook_lib.story import Open, Story
 
 MANY, AT_ONCE = 500, 50
 """From how many tenants on another process is worth its start, and how many it is given at a time."""
@@ -38,6 +39,11 @@ class Standing:
     page: str = ""
     changed: tuple[str, ...] = ()
     """Which steps came out otherwise than in the run before, as sentences without a full stop."""
+
+    @property
+    def began(self) -> bool:
+        """Tell whether there is anything of this tenant, if only something that cannot be read."""
+        return bool(self.run) or self.outcome is not Status.PENDING
 
     def count(self, status: Status) -> int:
         """Return how many open points have this status."""
@@ -66,20 +72,31 @@ def standings(outputs: Path, keys: Sequence[str]) -> list[Standing]:
     read = partial(standing, outputs)
     if len(keys) < MANY:
         return list(map(read, keys))
-    with processes.helpers() as executor:
-        return list(executor.map(read, keys, chunksize=AT_ONCE))
+    try:
+        with processes.helpers() as executor:
+            return list(executor.map(read, keys, chunksize=AT_ONCE))
+    except BrokenExecutor:  # one of them was killed, for want of memory mostly
+        return list(map(read, keys))
 
 
 def standing(outputs: Path, key: str) -> Standing:
-    """Return where one tenant stands; damaged records are an open point."""
-    runs = records.runs(outputs, key)
-    if not runs:
-        return _without_records(key, Status.PENDING, "It has not run yet", "Run it: runbook run TENANT")
-    folder = runs[-1]
+    """Return where one tenant stands; what is damaged or cannot be read is an open point."""
+    folder: Path | None = None
     try:
-        told = story.read(folder)
+        runs = records.runs(outputs, key)
+        if not runs:
+            return _without_records(key, Status.PENDING, "It has not run yet", "Run it: runbook run TENANT")
+        folder = runs[-1]
+        return _standing(key, story.read(folder), runs[:-1])
     except ArchiveError as error:
         return _without_records(key, Status.UNKNOWN, error.message, error.remedy, folder)
+    except OSError as error:
+        words = f"{error.filename or outputs / key} cannot be read: {error.strerror}."
+        return _without_records(key, Status.UNKNOWN, words, "Correct the permissions, or mount the share again.")
+
+
+def _standing(key: str, told: Story, earlier: Sequence[Path]) -> Standing:
+    folder = told.folder
     steps = {step: record.outcome for step, record in told.newest.items()}
     return Standing(
         key,
@@ -93,13 +110,17 @@ def standing(outputs: Path, key: str) -> Standing:
         steps=steps,
         sealed=told.sealed,
         page=_page(folder),
-        changed=tuple(_changed(runs[:-1], steps)),
+        changed=tuple(_changed(earlier, steps)),
     )
 
 
 def _changed(earlier: Sequence[Path], steps: Mapping[str, Status]) -> Iterator[str]:
     """Yield which of `steps` came out otherwise than in the run before, of which only the outcomes are read."""
-    before = next((found for folder in reversed(earlier) if (found := records.outcomes(folder))), {})
+    try:
+        before = next((found for folder in reversed(earlier) if (found := records.outcomes(folder))), {})
+    except ArchiveError as error:
+        yield f"the run before cannot be compared: {error.message.rstrip('.')}"
+        return
     for step, now in steps.items():
         if step in JUDGED and before.get(step, now) is not now:
             yield f"{step[:2]} was {before[step]}, is {now}"

@@ -53,9 +53,9 @@ def _standings(outputs: Path, tenants: list[str] | None) -> list[Standing]:
     everyone = [path.name for path in sorted(outputs.glob("[!_.]*")) if path.is_dir()]
     found = standings(outputs, tenants or everyone)
     for one in found if tenants else ():
-        if not one.run:
+        if not one.began:
             raise UsageError(f"{one.key} has no run in {outputs}.", f"Run it first: runbook run {one.key}")
-    return [one for one in found if one.run]
+    return [one for one in found if one.began]
 
 
 def _row(one: Standing, reason: str) -> Json:

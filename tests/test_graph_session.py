@@ -112,14 +112,18 @@ def test_a_netrc_entry_replaces_no_token_and_is_never_sent(
     assert sandbox.world.log
 
 
-def test_a_process_looks_up_entra_s_addresses_once_and_asks_for_each_token(
-    tenant: Callable[..., Tenant], http: requests.Session
+@pytest.mark.parametrize(
+    ("attended", "times"),
+    [(False, ["openid-configuration", "token", "token"]), (True, ["openid-configuration", "token"] * 2)],
+)
+def test_a_batch_looks_up_entra_s_addresses_once_and_a_person_each_time(
+    tenant: Callable[..., Tenant], http: requests.Session, attended: bool, times: list[str]
 ) -> None:
     asked: list[str] = []
     http.hooks["response"] = [lambda answer, **_: asked.append(answer.url.rpartition("/")[2])]
-    for _ in range(3):
-        signin.sign_in(tenant(), ["rooms"], http, attended=False, show=print)
-    assert asked == ["openid-configuration", "token", "token", "token"]
+    for _ in range(2):
+        signin.sign_in(tenant(), ["rooms"], http, attended=attended, show=print)
+    assert asked == times
 
 
 @pytest.mark.parametrize("variable", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"])
@@ -186,6 +190,54 @@ def test_a_proxy_that_refuses_or_hangs_up_is_named_too(
             works(replace(rehearsal, graph="https://graph.example"))
     assert told in str(caught.value)
     assert "secret" not in str(caught.value)
+
+
+def test_a_proxy_that_speaks_tls_is_trusted_as_the_hosts_behind_it(
+    rehearsal: Cloud, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    ca, bundle = trustme.CA(), tmp_path / "ca.pem"
+    ca.cert_pem.write_to_path(str(bundle))
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    ca.issue_cert("127.0.0.1").configure_cert(tls)
+
+    class Proxy(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            while self.rfile.readline().strip():
+                pass
+            self.wfile.write(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n")
+
+    with socketserver.TCPServer(("127.0.0.1", 0), Proxy) as proxy:
+        proxy.socket = tls.wrap_socket(proxy.socket, server_side=True)
+        threading.Thread(target=proxy.handle_request).start()
+        monkeypatch.setenv("HTTPS_PROXY", f"https://127.0.0.1:{proxy.server_address[1]}")
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
+        with pytest.raises(Unreachable, match="a proxy that did not let us through"):
+            works(replace(rehearsal, graph="https://graph.example", ca_file=None))
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no certificate"])
+def test_a_bundle_that_is_of_no_use_is_named_until_it_is_corrected(
+    rehearsal: Cloud, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: bytes | None
+) -> None:
+    bundle = tmp_path / "bundle.pem"
+    if content is not None:
+        bundle.write_bytes(content)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
+    with pytest.raises(Unreachable, match="file of trusted certificates is missing or unreadable"):
+        works(replace(rehearsal, ca_file=None))
+    shutil.copy(str(rehearsal.ca_file), bundle)
+    assert works(replace(rehearsal, ca_file=None))
+
+
+def test_a_bundle_that_is_corrected_counts_at_the_next_try(
+    rehearsal: Cloud, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, stranger: str
+) -> None:
+    shutil.copy(stranger, bundle := tmp_path / "bundle.pem")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
+    with pytest.raises(Unreachable, match="nobody vouches for"):
+        works(replace(rehearsal, ca_file=None))
+    shutil.copy(str(rehearsal.ca_file), bundle)
+    assert works(replace(rehearsal, ca_file=None))
 
 
 @pytest.mark.parametrize("host", ["localhost:8443", "127.0.0.1:8443", "[::1]:8443", "graph.exempt.example"])

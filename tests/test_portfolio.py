@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from concurrent.futures import BrokenExecutor, Executor
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import unquote
 
 import pytest
 
-from runbook_lib import report, standing, story
+from runbook_lib import processes, records, report, standing, story
 from runbook_lib.model import Finding, Status
 from tests.fake_runs import NOW, SANDBOX, TENANT, add, complete, lines, new_run, passing
 from tests.page import Page
@@ -66,6 +71,43 @@ def test_many_tenants_are_read_by_several_processes_and_stand_where_they_stand_a
     monkeypatch.setattr(standing, "AT_ONCE", 2)
     assert standing.standings(outputs, keys) == alone
     assert read_here == []
+
+
+def test_a_tenant_that_cannot_be_read_stops_no_other(outputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def runs(root: Path, key: str) -> list[Path]:
+        if key == "failed":
+            raise PermissionError(13, "Permission denied", str(root / key))
+        return found(root, key)
+
+    found = records.runs
+    monkeypatch.setattr(records, "runs", runs)
+    one, two = standing.standings(outputs, ["failed", "done"])
+    assert (one.outcome, one.began) == (Status.UNKNOWN, True)
+    assert one.reasons == f"{outputs / 'failed'} cannot be read: Permission denied"
+    assert two.outcome is Status.PASS
+
+
+@pytest.mark.parametrize("content", ["{", '{\n "outcome": "splendid"\n}'])
+def test_a_damaged_run_before_hides_no_newer_one(outputs: Path, content: str) -> None:
+    (before, _) = records.runs(outputs, "again")
+    (before / "data" / "00_preflight.json").write_text(content)
+    again = standing.standing(outputs, "again")
+    assert again.outcome is Status.PENDING
+    assert again.changed[0].startswith("the run before cannot be compared: 00_preflight.json is not a complete record")
+
+
+def test_a_reader_that_is_killed_is_made_up_for(outputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    @contextmanager
+    def broken() -> Iterator[Executor]:
+        with processes.helpers() as executor:
+            with suppress(BrokenExecutor):
+                executor.submit(os._exit, 9).result()
+            yield executor
+
+    alone = standing.standings(outputs, ["done", "failed"])
+    monkeypatch.setattr(standing, "MANY", 2)
+    monkeypatch.setattr(standing, "processes", SimpleNamespace(helpers=broken))
+    assert standing.standings(outputs, ["done", "failed"]) == alone
 
 
 def test_all_tenants_together_stand_where_the_worst_one_stands(outputs: Path) -> None:

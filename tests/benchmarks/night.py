@@ -1,7 +1,7 @@
 """A night of many tenants: what each costs, how much memory is needed, and that neither grows with their number.
 
     python -m tests.benchmarks.night --tenants 10 100
-    python -m tests.benchmarks.night --tenants 3000                 # some twenty minutes
+    python -m tests.benchmarks.night --tenants 3000                 # some thirty-five minutes
     python -m tests.benchmarks.night --tenants 10 100 1000 3000 --driver   # tenants that do nothing: the batch alone
 
 Each number of tenants has a sandbox cloud of its own, in a process beside the batch and on the same cores. Linux only.
