@@ -106,11 +106,7 @@ def sign_in(
     writes = any("Write" in name for name in needed)
     store = None if application or writes else tokencache.store(tenant, encrypt)
     if application:
-        if attended:
-            DISCOVERED.clear()
-        with _in_words(tenant):
-            app = _application(tenant, http, clock)
-            first = dict(app.acquire_token_for_client(scopes))
+        app, first = _as_application(tenant, scopes, http, attended, clock)
     else:
         app, first = _as_person(tenant, scopes, http, show, clock, store)
     token = proof.access_token(first, tenant)
@@ -135,6 +131,17 @@ def _check(tenant: Tenant, attended: bool) -> None:
             f"Nobody is here to sign in by {tenant.sign_in.method}.",
             "For runs without a person set sign_in.method to certificate in the tenant file.",
         )
+
+
+def _as_application(
+    tenant: Tenant, scopes: list[str], http: object, attended: bool, clock: Callable[[], datetime]
+) -> tuple[Any, Json]:
+    """Return msal's app and its answer for the certificate; a person may have corrected what went wrong before."""
+    if attended:
+        DISCOVERED.clear()
+    with _in_words(tenant):
+        app = _application(tenant, http, clock)
+        return app, dict(app.acquire_token_for_client(scopes))
 
 
 def _as_person(

@@ -186,7 +186,7 @@ def test_the_plain_way_is_papermill_s_own_engine(monkeypatch: pytest.MonkeyPatch
     stock = classmethod(lambda _, _book, kernel, **options: went.append(f"{kernel} {options}"))
     monkeypatch.setattr(NBClientEngine, "execute_managed_notebook", stock)
     for book, options in ((notebook("!ls"), {}), (notebook("1"), {"execution_timeout": 5})):
-        manager = SimpleNamespace(nb=book, save=None)
+        manager = SimpleNamespace(nb=book, save=None, autosave_cell_every=30)
         engine.RunbookEngine.execute_managed_notebook(manager, "python3", **options)
     assert went == ["python3 {}", "python3 {'execution_timeout': 5}"]
 
