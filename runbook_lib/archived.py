@@ -23,6 +23,9 @@ READ = re.compile(rf"{receipts.KEPT.pattern}|data/06_access(\.\d+)?\.raw\.json")
 CHAIN = re.compile(rf"{re.escape(INFO)}|{re.escape(TAG_MANIFEST)}")
 """What the chain of seals reads of the runs before those."""
 
+RUN = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{4}")
+"""How runs are named (records.new_run): only such names sort by time."""
+
 Runs = Mapping[str, list[str]]
 """The paths of each sealed run's objects, by the run's name, oldest first."""
 
@@ -30,6 +33,7 @@ Runs = Mapping[str, list[str]]
 def sealed(store: Store, key: str) -> Runs:
     """Return the tenant's sealed runs: those with a tag manifest, which a push sends last.
 
+    What people put beside them, such as a restored copy under a name of its own, is not one.
     Raises ArchiveError when the archive does not answer, or holds what leads out of a run's folder.
     """
     found = defaultdict[str, list[str]](list)
@@ -38,7 +42,7 @@ def sealed(store: Store, key: str) -> Runs:
             raise NotAsSealed(f"No sealed run has a file of the name {name!r}.", "Find out who put it there.")
         run, _, path = name.partition("/")
         found[run].append(path)
-    return {run: found[run] for run in sorted(found) if TAG_MANIFEST in found[run]}
+    return {run: found[run] for run in sorted(found) if RUN.fullmatch(run) and TAG_MANIFEST in found[run]}
 
 
 def is_done(runs: Runs, since: str) -> bool:

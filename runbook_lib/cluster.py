@@ -208,14 +208,16 @@ def _decided(key: str, task: Any, find: Find) -> TenantResult:
     """Return what the tenant's records say; only where they say nothing, what the task says, or why it is lost."""
     said = task.result() if task.status == "finished" else TenantResult(key, error=_why(task))
     over, refusal = said.outcome or not said.error, ""
-    for _ in range(SETTLE_SECONDS if over else 1):
+    until = time.monotonic() + (SETTLE_SECONDS if over else 0)
+    while True:
         try:
             if found := find(key):
                 return replace(found, seconds=said.seconds, error_exit=said.error_exit)
         except RunbookError as error:  # the archive's, which must not end the batch
             refusal = f" {error}"
-        if over:
-            time.sleep(1)
+        if time.monotonic() >= until:
+            break
+        time.sleep(1)
     unseen = "" if said.error else "The worker says that the run is over, but it is not seen from this machine."
     return replace(said, outcome=None, error=f"{said.error}{unseen}{refusal}")
 
@@ -228,7 +230,8 @@ def _why(task: Any) -> str:
 
 
 def _lost(what: str) -> str:
-    return f"{what} See to the cluster, then: runbook run --resume --scheduler ADDRESS."
+    remedy = "See to the cluster, then: runbook run --resume with the same --scheduler, and --archive if one is used."
+    return f"{what} {remedy}"
 
 
 @contextmanager

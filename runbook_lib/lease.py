@@ -1,7 +1,9 @@
 """One process at a time on a tenant, where no folder is shared: a lock in the archive, held on to by a thread.
 
-A lock is a name in `_locks/` beside the tenants. A holder that dies or loses the network has it no longer after a
-minute; it must then do nothing more, which is what `lost` tells.
+A lock is a name in `_locks/` beside the tenants. In Azure a holder that dies or loses the network has it no longer
+after a minute; it must then do nothing more, which is what `lost` tells. In a folder the system frees the lock of a
+process that dies, and the server of a share that of a machine it does not hear of; nobody tells that machine, so for it
+the lock is never lost.
 """
 
 from __future__ import annotations
@@ -25,10 +27,10 @@ LOOK_SECONDS = 1.0
 class Lease:
     """What this process holds, and whether it still does."""
 
-    def __init__(self, lock: Lock, where: str) -> None:
-        """Begin to hold the lock, which was taken just now; `where` is how errors call it."""
+    def __init__(self, lock: Lock, where: str, asked: float) -> None:
+        """Begin to hold the lock, which was asked for at `asked` by the monotonic clock; errors call it `where`."""
         self._lock, self._where = lock, where
-        self._renewed, self._gone, self._over = time.monotonic(), False, threading.Event()
+        self._renewed, self._gone, self._over = asked, False, threading.Event()
 
     @property
     def lost(self) -> bool:
@@ -63,13 +65,15 @@ def held(store: Store, name: str, is_wanted: Callable[[], bool] = lambda: True) 
     Raises ArchiveError when another process keeps it for PATIENCE_SECONDS, or when nobody wants it any more.
     """
     where = f"{store.url.rstrip('/')}/_locks/{name}"
-    until = time.monotonic() + PATIENCE_SECONDS
+    asked = time.monotonic()
+    until = asked + PATIENCE_SECONDS
     while not (lock := store.lock(f"_locks/{name}")):
         if time.monotonic() > until or not is_wanted():
             what = f"Another process is working on {name}: it holds {where}."
             raise ArchiveError(what, "Let it finish, or stop it; then run this tenant again.")
         time.sleep(LOOK_SECONDS)
-    lease = Lease(lock, where)
+        asked = time.monotonic()  # not later: the service counts from its grant, and its answer may be long on the way
+    lease = Lease(lock, where, asked)
     thread = threading.Thread(target=lease.keep, name=f"lease of {name}", daemon=True)
     thread.start()
     try:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -216,25 +216,27 @@ async def _azure_look(service: Any, container: str, path: str) -> Immutability:
 
 def _azure_lend(blob: Any) -> Callable[[str], Awaitable[bool]]:
     """Return what acquires, renews and releases a lease on the blob, and tells whether it was ours to have."""
-    from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceNotFoundError
+    from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
     from azure.storage.blob.aio import BlobLeaseClient
 
     lease = BlobLeaseClient(blob)
 
+    async def acquire() -> None:
+        try:
+            await lease.acquire(lease_duration=LEASE_SECONDS)
+        except ResourceNotFoundError:
+            await blob.upload_blob(b"", overwrite=False)  # HELD: somebody else made it just now
+            await lease.acquire(lease_duration=LEASE_SECONDS)
+
     async def ask(what: str) -> bool:
         try:
             if what == "acquire":
-                await lease.acquire(lease_duration=LEASE_SECONDS)
+                await acquire()
             else:
                 await getattr(lease, what)(retry_total=0, connection_timeout=SECONDS, read_timeout=SECONDS)
-        except ResourceNotFoundError:
-            if what != "acquire":
-                return False
-            with suppress(ResourceExistsError):  # somebody else made it just now
-                await blob.upload_blob(b"", overwrite=False)
-            return await ask(what)
         except HttpResponseError as error:
-            if error.status_code not in HELD:
+            gone = what != "acquire" and isinstance(error, ResourceNotFoundError)
+            if not gone and error.status_code not in HELD:
                 raise
             return False
         return True

@@ -9,7 +9,7 @@ import platform
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,6 +21,8 @@ from runbook_lib.store import Store
 
 PROBE = "_probe"
 """The lock that a driver holds while workers look whether they see it held."""
+RESUME = "First: runbook run --resume with the same --scheduler and --archive; only if that fails,"
+"""What comes before sending a run by hand whose lock is lost: another worker may be making one in its place."""
 GoesOn = Callable[[], bool]
 
 
@@ -77,9 +79,11 @@ def _scratch(key: str) -> Iterator[Path]:
         raise
     finally:
         if (logs := outputs / "_logs").is_dir():
-            shutil.copytree(logs, home / "_logs", dirs_exist_ok=True)
+            with suppress(OSError):  # what became of the run is told, whatever becomes of its logs and litter
+                shutil.copytree(logs, home / "_logs", dirs_exist_ok=True)
         if not kept:
-            _remove(folder)
+            with suppress(OSError):
+                _remove(folder)
 
 
 def _remove(folder: Path) -> None:
@@ -90,17 +94,21 @@ def _remove(folder: Path) -> None:
 
 def _send(place: Store, folder: Path, held: Lease, over: bool) -> None:
     """Push the run, or leave it when it was cut short; raise _Kept when it is over but not wholly there."""
-    there = f"It is kept on {platform.node()}: {folder}."
+
+    def kept(what: str, command: str) -> _Kept:
+        first = RESUME if held.lost else "Correct that, then"
+        return _Kept(f"{what} It is kept on {platform.node()}: {folder}.", f"{first} there: runbook {command}")
+
     if not records.is_sealed(folder):
-        if not over:
-            return
-        raise _Kept(f"The run is over but not sealed. {there}", f"There: runbook seal {folder}, then push it.")
-    pushes = push.push(place, [folder], Wish(evidence.trust()), clock=lambda: datetime.now(UTC), tell=held.check)
-    remedy = f"Correct that, then there: runbook push {folder} --to {place.url}"
+        if over:
+            raise kept("The run is over but not sealed.", f"seal {folder}, then push it.")
+        return
+    missing, command = "The run is sealed, but not in the archive.", f"push {folder} --to {place.url}"
     try:
-        done = next(pushes)
-    except Exception as error:  # whatever it was, the run must not go with it
-        raise _Kept(f"The run is sealed, but not in the archive. {error!r}. {there}", remedy) from error
+        wish = Wish(evidence.trust())
+        done = next(push.push(place, [folder], wish, clock=lambda: datetime.now(UTC), tell=held.check))
+    except Exception as error:  # whatever it was, the run must not go with it, nor a secret in its words
+        raise kept(f"{missing} {type(error).__name__}.", command) from error
     if done.exit_code:
-        raise _Kept(f"The run is sealed, but not in the archive. {done.words} {there}", remedy)
-    shutil.rmtree(receipts.place(done.run))  # the driver writes one
+        raise kept(f"{missing} {done.words}", command)
+    shutil.rmtree(receipts.place(done.run), ignore_errors=True)  # the driver writes one

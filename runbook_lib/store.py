@@ -147,12 +147,17 @@ class Folder:
         try:
             return (self.place / path).read_bytes()
         except OSError as error:
-            raise ArchiveError(f"{self.place / path} cannot be read: {error.strerror}.", "Then push again.") from error
+            raise _unreadable(self.place / path, error) from error
 
     def names(self, under: str) -> list[str]:
-        """Return every file below `under`."""
+        """Return every file below `under`; a share that fails is no empty folder."""
         top = self.place / under
-        return sorted(path.relative_to(top).as_posix() for path in bag.files(top)) if top.is_dir() else []
+        try:
+            return sorted(path.relative_to(top).as_posix() for path in bag.files(top))
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise _unreadable(top, error) from error
 
     def immutability(self, _path: str = "", /) -> Immutability:
         """Say that nothing can be said."""
@@ -179,6 +184,11 @@ class Folder:
         return FileLock(opened)
 
 
+def _unreadable(path: Path, error: OSError) -> ArchiveError:
+    remedy = "Correct the permissions, or mount the share again; then repeat the command."
+    return ArchiveError(f"{path} cannot be read: {error.strerror}.", remedy)
+
+
 @dataclass(frozen=True, slots=True)
 class FileLock:
     """A locked file, for as long as it is open."""
@@ -186,7 +196,7 @@ class FileLock:
     file: BinaryIO
 
     def renew(self) -> bool:
-        """Tell that it is held: it lasts as long as this process."""
+        """Tell that it is held, as far as anybody here knows: no server of a share says that it gave a lock up."""
         return True
 
     def release(self) -> None:

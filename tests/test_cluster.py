@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import dask
@@ -24,7 +25,7 @@ import yaml
 
 from runbook_lib import batch, cli, cluster, clustertask, overnight, records
 from runbook_lib.batch import TenantResult
-from runbook_lib.errors import RunbookError, UsageError
+from runbook_lib.errors import ArchiveError, RunbookError, UsageError
 from runbook_lib.model import Json
 from runbook_lib.sandbox import server
 from runbook_lib.tenantrun import only_one
@@ -220,6 +221,26 @@ def test_a_batch_without_workers_ends_in_words(monkeypatch: pytest.MonkeyPatch) 
     waiting = {"task": "contoso"}
     (left,) = cluster._results(NoWorkers(), queue.SimpleQueue(), waiting, lambda _: None, lambda _: None)
     assert left.error.startswith("No worker is left.")
+    assert "--resume with the same --scheduler, and --archive" in left.error
+
+
+@pytest.mark.parametrize(("says_over", "looks"), [(True, 2), (False, 1)])
+def test_an_archive_that_is_slow_to_refuse_holds_the_driver_up_for_a_minute_not_for_sixty_tries(
+    says_over: bool, looks: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, asked = [0.0], list[str]()
+
+    def find(key: str) -> None:
+        asked.append(key)
+        now[0] += 45
+        raise ArchiveError("No answer.")
+
+    monkeypatch.setattr(cluster, "time", SimpleNamespace(monotonic=lambda: now[0], sleep=lambda _: None))
+    said = TenantResult("contoso", error="" if says_over else "It broke.")
+    task = SimpleNamespace(status="finished", result=lambda: said)
+    result = cluster._decided("contoso", task, find)
+    assert len(asked) == looks
+    assert result.error.endswith("No answer.")
 
 
 def test_a_straggler_is_named_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,8 +6,10 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -96,11 +98,11 @@ def grid(running: Grid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Grid
 
 
 def through(
-    grid: Grid, url: str, plan: overnight.Plan, tell: Callable[[Json], None] = lambda _: None
+    grid: Grid, url: str, plan: overnight.Plan, tell: Callable[[Json], None] = lambda _: None, **options: Any
 ) -> list[TenantResult]:
     """Run the plan on the cluster, into the archive."""
     crew = partial(cluster.run, address=grid.address, archive=url, since=plan.since)
-    return overnight.run(plan, jobs=0, on_event=tell, crew=crew)
+    return overnight.run(plan, jobs=0, on_event=tell, crew=crew, **options)
 
 
 def there(url: str, keys: list[str]) -> dict[str, list[str]]:
@@ -125,7 +127,7 @@ def free(archive: AzureArchive, key: str) -> None:
 def test_workers_without_a_share_come_to_the_same_results_as_one_machine(
     grid: Grid, azure: AzureArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    keys, home, events = grid.keys[:2], tmp_path / "outputs", list[Json]()
+    keys, events = grid.keys[:2], list[Json]()
     first = through(grid, azure.url, overnight.plan(keys, STEPS), events.append)
     assert [one.error for one in first] == ["", ""]
     assert {event["event"] for event in events} == {"begun", "at", "step", "ended", "tenant"}
@@ -157,13 +159,34 @@ def test_workers_without_a_share_come_to_the_same_results_as_one_machine(
             assert run.folder
             copy = fetch(place, f"{run.key}/{run.folder.name}", tmp_path / "fetched" / run.key)
             assert everything(copy).keys() == everything(one.folder).keys()
-    assert home.is_dir()
 
 
 def _content(archive: AzureArchive) -> dict[str, tuple[Any, ...]]:
     """Return everything in the container, and when each was written."""
     container = archive.service.get_container_client(archive.url.removeprefix("az://").partition("/")[0])
     return {one.name: (one.etag, one.last_modified) for one in container.list_blobs()}
+
+
+def test_what_was_pushed_before_its_driver_was_killed_is_brought_home_and_not_made_again(
+    grid: Grid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "archive").mkdir()
+    url, plan, events = FolderArchive(tmp_path / "archive").url, overnight.plan(grid.keys[:1], STEPS), list[Json]()
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(archived, "bring_home", killed)
+        with pytest.raises(KeyboardInterrupt):
+            through(grid, url, plan)
+    assert not list((tmp_path / "outputs").glob("gen-*"))
+    made, before = there(url, grid.keys[:1]), everything(tmp_path / "archive")
+    (result,) = through(grid, url, overnight.interrupted(), events.append, resume=True)
+    assert result.folder
+    assert (made, result.error) == ({result.key: [result.folder.name]}, "")
+    assert everything(tmp_path / "archive") == before
+    assert [event["event"] for event in events] == ["tenant"]
 
 
 def test_a_killed_worker_s_tenants_begin_anew_elsewhere_and_none_is_doubled(
@@ -266,7 +289,7 @@ def test_a_lease_without_an_answer_is_lost_before_somebody_else_gets_it(monkeypa
 
     now = [0.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    kept = lease.Lease(Mute(), "az://evidence/_locks/contoso")
+    kept = lease.Lease(Mute(), "az://evidence/_locks/contoso", 0.0)
     kept.check()
     now[0] = lease.SURE_SECONDS + 1
     with pytest.raises(ArchiveError, match="was lost"):
@@ -274,9 +297,72 @@ def test_a_lease_without_an_answer_is_lost_before_somebody_else_gets_it(monkeypa
     kept.end()
 
 
-@pytest.mark.parametrize("problem", [ArchiveError("The disk is full.", "Free space."), ValueError("The disk is full.")])
+def test_a_lease_counts_from_before_it_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Free:
+        def renew(self) -> bool:
+            return True
+
+        def release(self) -> None:
+            now[0] = 0.0
+
+    class Slow:
+        url = "az://evidence"
+
+        def lock(self, _: str) -> store.Lock | None:
+            now[0] += lease.SURE_SECONDS - 10
+            return Free() if now[0] > lease.SURE_SECONDS else None
+
+    now = [0.0]
+    monkeypatch.setattr(lease, "time", SimpleNamespace(monotonic=lambda: now[0], sleep=lambda _: None))
+    with lease.held(Slow(), "contoso") as held:  # type: ignore[arg-type]
+        assert not held.lost  # somebody else had it when it was asked for first
+        now[0] += 11
+        assert held.lost
+
+
+def test_a_run_whose_lock_was_lost_is_not_sent_by_hand_before_another_was_tried(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "archive").mkdir()
+    monkeypatch.setenv("RUNBOOK_OUTPUTS", str(tmp_path / "outputs"))
+    run = evidence.seal(two_steps(tmp_path / "outputs"), clock=lambda: NOW)
+    url = FolderArchive(tmp_path / "archive").url
+    with store.opened(url) as place, lease.held(place, "contoso") as held:
+        monkeypatch.setattr(lease, "SURE_SECONDS", -1)
+        with pytest.raises(ArchiveError, match="was lost") as raised:
+            outpost._send(place, run, held, over=True)
+    assert raised.value.remedy.startswith("First: runbook run --resume")
+    assert raised.value.remedy.endswith(f"only if that fails, there: runbook push {run} --to {url}")
+    assert there(url, ["contoso"]) == {"contoso": []}
+
+
+def test_a_run_is_kept_and_told_whatever_becomes_of_logs_and_litter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RUNBOOK_OUTPUTS", str(tmp_path))
+    (tmp_path / "_logs").write_bytes(b"in the way")
+
+    def refuse(_: Path) -> None:
+        raise PermissionError
+
+    def end(how: ArchiveError) -> None:
+        with outpost._scratch("contoso") as outputs:
+            (outputs / "_logs").mkdir(parents=True)
+            raise how
+
+    monkeypatch.setattr(outpost, "_remove", refuse)
+    for told in (outpost._Kept("It is kept."), ArchiveError("Nothing was made.")):
+        with pytest.raises(ArchiveError) as raised:
+            end(told)
+        assert raised.value is told
+
+
+@pytest.mark.parametrize(
+    ("problem", "words"),
+    [(ArchiveError("The disk is full.", "Free space."), "The disk is full."), (ValueError("sig=abc"), "ValueError.")],
+)
 def test_a_run_that_cannot_be_sent_stays_on_its_worker_and_can_be_sent_by_hand(
-    grid: Grid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, problem: Exception
+    grid: Grid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, problem: Exception, words: str
 ) -> None:
     (tmp_path / "archive").mkdir()
     archive, key = FolderArchive(tmp_path / "archive"), grid.keys[6 if isinstance(problem, ArchiveError) else 7]
@@ -293,7 +379,7 @@ def test_a_run_that_cannot_be_sent_stays_on_its_worker_and_can_be_sent_by_hand(
         patch.setattr(store.Folder, "create", full)
         result = carried_out(key, ordered(archive.url))
     [run] = (tmp_path / "outputs" / "_work").glob(f"{key}-*/outputs/{key}/*-*")
-    assert (result.outcome, "The disk is full." in result.error) == (None, True)
+    assert (result.outcome, words in result.error, "sig=" in result.error) == (None, True, False)
     assert f"then there: runbook push {run} --to {archive.url}" in result.error
     assert there(archive.url, [key]) == {key: []}
     assert [one.exit_code for one in push_to(archive, run)] == [0]
@@ -365,6 +451,16 @@ def test_a_name_in_the_archive_that_leads_elsewhere_is_refused(tmp_path: Path) -
         archived.sealed(Hostile(), "contoso")  # type: ignore[arg-type]
 
 
+def test_only_what_is_named_as_a_run_counts_as_one() -> None:
+    class Restored:
+        def names(self, _: str) -> list[str]:
+            return [f"{run}/tagmanifest-sha256.txt" for run in ("20261123T010000Z-0a1b", "restored-2026", "3-old")]
+
+    runs = archived.sealed(Restored(), "contoso")  # type: ignore[arg-type]
+    assert list(runs) == ["20261123T010000Z-0a1b"]
+    assert [archived.is_done(runs, since) for since in ("20261123T010000Z", "20261123T010001Z")] == [True, False]
+
+
 def test_a_worker_sees_whether_the_driver_means_the_same_archive(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -375,12 +471,22 @@ def test_a_worker_sees_whether_the_driver_means_the_same_archive(
     assert "cannot use the archive" in outpost.look(f"{tmp_path}/nowhere")
 
 
-def test_each_worker_has_an_equal_part_of_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_worker_has_an_equal_part_of_the_limit(
+    grid: Grid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def attend(
+        target: Callable[..., None], arguments: tuple[Any, ...], _: Order, result: TenantResult, *__: Any
+    ) -> None:
+        target(result.key, *arguments, None)
+
+    (tmp_path / "archive").mkdir()
     monkeypatch.setenv(budget.VARIABLE, str(tmp_path))
-    monkeypatch.setenv(budget.SHARERS, "3")
-    shared = budget.of("app")
-    assert shared
-    assert shared.most == budget.MOST // 3
+    monkeypatch.setenv(budget.SHARERS, "1")
+    shared = list[budget.Budget | None]()
+    monkeypatch.setattr(clustertask, "_attend", attend)
+    monkeypatch.setattr(clustertask, "run_in_turn", lambda *_: shared.append(budget.of("app")))
+    assert carried_out(grid.keys[0], replace(ordered(str(tmp_path / "archive")), workers=3)).error == ""
+    assert [one.most for one in shared if one] == [budget.MOST // 3]
 
 
 REFUSED = [

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -72,6 +74,43 @@ def test_a_file_is_created_once_and_in_one_piece(tmp_path: Path) -> None:
         assert (place.read("a/b.txt"), place.names("a"), place.names("")) == (b"first", ["b.txt"], ["a/b.txt"])
         with pytest.raises(ArchiveError, match="cannot be read"):
             place.read("a/absent.txt")
+
+
+def test_a_folder_that_cannot_be_listed_is_not_an_empty_one(tmp_path: Path) -> None:
+    (tmp_path / "contoso").write_bytes(b"")
+    with store.opened(str(tmp_path)) as place:
+        assert place.names("fabrikam") == []
+        with pytest.raises(ArchiveError, match="contoso cannot be read: "):
+            place.names("contoso")
+
+
+LEASED = [(409, False), (412, False), (403, None)]
+
+
+@pytest.mark.parametrize(("status", "ours"), LEASED)
+def test_a_lock_that_somebody_else_made_and_took_meanwhile_is_his(
+    status: int, ours: bool | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
+
+    from runbook_lib import objectstore
+
+    class NotThere:
+        async def acquire(self, **_: object) -> None:
+            raise ResourceNotFoundError
+
+        async def upload_blob(self, *_: object, **__: object) -> None:
+            raise refused
+
+    refused = HttpResponseError()
+    refused.status_code = status
+    monkeypatch.setattr("azure.storage.blob.aio.BlobLeaseClient", lambda blob: blob)
+
+    async def acquire() -> bool:
+        return await objectstore._azure_lend(NotThere())("acquire")
+
+    with nullcontext() if ours is not None else pytest.raises(HttpResponseError):
+        assert asyncio.run(acquire()) is ours
 
 
 @pytest.mark.parametrize(("url", "package"), [("az://evidence/runs", "adlfs"), ("s3://evidence/runs", "s3fs")])
