@@ -89,13 +89,14 @@ class Cloud:
         try:
             response = await PARTS.get(first, entra.endpoint)(request)
             status = response.status_code
-            if request.url.hostname in LOOPBACK:  # else browsers refuse plain http, such as JupyterLab's, on any port
-                del response.headers["Strict-Transport-Security"]
-            await response(scope, receive, send)
         except ClientDisconnect:
             status = 499
+            return
         finally:
-            self.log.add(request, status, started)
+            self.log.add(request, status, started)  # before it is sent: whoever has the answer finds it in the log
+        if request.url.hostname in LOOPBACK:  # else browsers refuse plain http, such as JupyterLab's, on any port
+            del response.headers["Strict-Transport-Security"]
+        await response(scope, receive, send)
 
 
 def listen(host: str, port: int) -> list[socket.socket]:
