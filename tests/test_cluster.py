@@ -245,7 +245,7 @@ def test_an_archive_that_is_slow_to_refuse_holds_the_driver_up_for_a_minute_not_
 
 def test_a_straggler_is_named_once(monkeypatch: pytest.MonkeyPatch) -> None:
     now = iter([0.0, 0.0, 0.0, 61.0, 61.0, 900.0])
-    monkeypatch.setattr(time, "monotonic", lambda: next(now))
+    monkeypatch.setattr(cluster, "time", SimpleNamespace(monotonic=lambda: next(now)))
     watch = cluster._Watch()
     for key in ("slow", "quick"):
         watch.hear({"event": "at", "tenant": key, "step": "07_sync"})

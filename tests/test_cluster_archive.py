@@ -288,7 +288,7 @@ def test_a_lease_without_an_answer_is_lost_before_somebody_else_gets_it(monkeypa
             raise ArchiveError("No answer.")
 
     now = [0.0]
-    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(lease, "time", SimpleNamespace(monotonic=lambda: now[0]))
     kept = lease.Lease(Mute(), "az://evidence/_locks/contoso", 0.0)
     kept.check()
     now[0] = lease.SURE_SECONDS + 1

@@ -8,7 +8,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
@@ -219,7 +218,7 @@ def test_a_notebook_is_saved_at_its_start_seldom_and_at_its_end(
     monkeypatch: pytest.MonkeyPatch, autosave: int, times: list[float]
 ) -> None:
     clock = [100.0]
-    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(engine, "time", SimpleNamespace(monotonic=lambda: clock[0]))
     saved: list[float] = []
     book = SimpleNamespace(metadata=SimpleNamespace(papermill={"exception": None}))
     manager = SimpleNamespace(nb=book, end_time=None, autosave_cell_every=autosave, save=lambda: saved.append(clock[0]))
