@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -26,6 +25,7 @@ from runbook_lib.batch import TenantResult
 from runbook_lib.clustertask import Order
 from runbook_lib.errors import RunbookError, UsageError
 from runbook_lib.model import Json
+from runbook_lib.replies import is_this_machine
 from runbook_lib.store import Store
 from runbook_lib.tenantrun import only_one
 
@@ -260,16 +260,9 @@ def _check_address(address: str, lacking: Sequence[str]) -> None:
         if lacking:
             variables = ", ".join(SETTINGS[name] for name in lacking)
             raise UsageError("Dask does not know its certificates for TLS.", f"Set {variables}.", DOCUMENT)
-    elif found.scheme != "tcp" or not _is_loopback(found.hostname or ""):
+    elif found.scheme != "tcp" or not is_this_machine(found.hostname or ""):
         what = f"{address} would be talked to in the clear, and anybody who reaches it could run programs there."
         raise UsageError(what, "Give a scheduler as tls://host:8786; tcp:// is for this machine alone.", DOCUMENT)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _check_workers(

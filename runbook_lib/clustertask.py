@@ -23,11 +23,10 @@ from typing import Any
 from runbook_lib import batch, budget, outpost, processes, records, settings
 from runbook_lib.batch import TenantResult
 from runbook_lib.errors import ArchiveError, RunbookError
+from runbook_lib.lease import PATIENCE_SECONDS
 from runbook_lib.model import Json
 from runbook_lib.tenantrun import NOTEBOOKS, only_one, run_tenant
 
-LOCK_SECONDS = 120
-"""So long a tenant waits for its lock: a file server takes 90 seconds to free the lock of a machine that vanished."""
 CLOCK_SECONDS = 5
 _starting = threading.Lock()
 
@@ -166,7 +165,7 @@ def run_in_turn(key: str, steps: Sequence[str], since: str, override: str, event
     """Run one tenant in this process as soon as no other process works on it, on whatever machine."""
     if override:
         os.environ["RUNBOOK_OVERRIDE"] = override
-    patience = time.monotonic() + LOCK_SECONDS
+    patience = time.monotonic() + PATIENCE_SECONDS
     while _is_held(records.home("outputs") / key) and time.monotonic() < patience:
         time.sleep(0.2)
     run_tenant(key, steps, since, events)

@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
-from ipaddress import ip_address
 from pathlib import Path
 from threading import Lock
 from types import MappingProxyType
@@ -104,7 +103,7 @@ class _Session(requests.Session):
         merged = super().merge_environment_settings(url, *settings)
         if self._ca_file:
             merged["verify"] = self._ca_file
-        if _is_this_machine(urlsplit(url).hostname or ""):
+        if replies.is_this_machine(urlsplit(url).hostname or ""):
             merged["proxies"] = {}
         return merged
 
@@ -121,13 +120,6 @@ class _Session(requests.Session):
 def session(cloud: Cloud) -> requests.Session:
     """Return the connection to `cloud` for sign-in and Graph; whoever asked for it closes it."""
     return _Session(str(cloud.ca_file or ""))
-
-
-def _is_this_machine(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:  # a name
-        return host == "localhost"
 
 
 def _user_agent() -> str:

@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import proxy_bypass
@@ -41,8 +42,6 @@ BROKEN = (
 """What the network's errors contain, what it means for a host, and what to do; the first that fits."""
 PROXIES = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
 """Where a proxy may be named, in the order in which requests looks."""
-HERE = re.compile(r"localhost|127\.|\[::1]")
-"""Hosts that no proxy stands before."""
 
 Words = tuple[str, str]
 """What an administrator reads: why, and what to do about it."""
@@ -138,8 +137,16 @@ def unreachable(error: OSError, host: str) -> Unreachable:
 
 def _proxy_variable(host: str) -> str:
     """Return the variable that names a proxy for `host`, empty when none does; its value may hold a password."""
-    direct = HERE.match(host) or proxy_bypass(host)
+    direct = is_this_machine(urlsplit(f"//{host}").hostname or "") or proxy_bypass(host)
     return "" if direct else next((name for name in PROXIES if os.environ.get(name)), "")
+
+
+def is_this_machine(host: str) -> bool:
+    """Tell whether `host`, a name or an address without port, is loopback: nothing for it leaves this machine."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:  # a name
+        return host == "localhost"
 
 
 def _error(answer: Reply) -> tuple[str, str, str]:

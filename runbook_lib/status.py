@@ -81,11 +81,11 @@ def _changes(outputs: Path, row: Json) -> list[str]:
 
 
 def _print(rows: list[Json], reason: str) -> None:
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from runbook_lib.cards import status_words
 
-    table = Table("tenant", "newest run", "outcome", "sealed", "steps")
+    table = Table(Column("tenant", overflow="fold"), Column("newest run", no_wrap=True), "outcome", "sealed", "steps")
     for row in rows[:LONGEST_TABLE]:
         steps = " ".join(f"{step[:2]}:{outcome}" for step, outcome in row["steps"].items())
         table.add_row(row["tenant"], row["run"], status_words(row["outcome"]), "yes" if row["sealed"] else "no", steps)

@@ -63,19 +63,12 @@ def print_json(value: object) -> None:
 @contextmanager
 def progress(tenants: int, steps: int) -> Iterator[Callable[[Json], None]]:
     """Show a bar over all notebooks on standard error, and give what moves it on."""
-    from rich.progress import (
-        BarColumn,
-        Progress,
-        TaskProgressColumn,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     counts = TextColumn(
         "{task.fields[done]} of {task.fields[tenants]} tenants, {task.fields[bad]} bad, {task.fields[rate]}"
     )
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), counts, TimeElapsedColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(10), counts, TimeElapsedColumn())
     with Progress(*columns, TimeRemainingColumn(), console=console(stderr=True)) as progress:
         bar = progress.add_task("notebooks", total=tenants * steps, tenants=tenants, done=0, bad=0, rate="")
         left: dict[str, int] = {}
@@ -91,7 +84,7 @@ def progress(tenants: int, steps: int) -> Iterator[Callable[[Json], None]]:
                     task.fields["done"] + 1,
                     task.fields["bad"] + (event["outcome"] in (None, "fail", "unknown")),
                 )
-                rate = f"{60 * done / max(task.elapsed or 0, 0.1):.0f} a minute"
+                rate = f"{60 * done / max(task.elapsed or 0, 0.1):.0f}/min"
                 progress.update(bar, advance=left.get(key, steps), done=done, bad=bad, rate=rate)
             elif event["event"] == "straggler":
                 progress.console.print(f"{key} has been at it for {event['seconds']:.0f} s, now in {event['step']}.")
@@ -114,21 +107,23 @@ def _result_row(result: TenantResult) -> Json:
 
 def print_results(results: list[TenantResult], as_json: bool) -> None:
     """Print what became of every tenant, as a table or as one JSON document."""
-    from rich.table import Table
+    from rich.table import Column, Table
 
+    from runbook_lib import records
     from runbook_lib.cards import status_words
 
     if as_json:
         print_json([_result_row(result) for result in results])
         return
     screen = console()
-    table = Table("tenant", "outcome", "steps", "seconds", "run's folder")
+    table = Table(Column("tenant", overflow="fold"), "outcome", "steps", "seconds", Column("run", no_wrap=True))
     shown = results if len(results) <= LONGEST_TABLE else [one for one in results if one.exit_code in (1, 2, 3, 4)]
     for result in shown:
         steps = " ".join(f"{step[:2]}:{outcome}" for step, outcome in result.steps.items())
         words = status_words(result.outcome) if result.outcome and not result.error else "✗ broke"
-        table.add_row(result.key, words, steps, f"{result.seconds:.0f}", str(result.folder or ""))
+        table.add_row(result.key, words, steps, f"{result.seconds:.0f}", result.folder.name if result.folder else "")
     screen.print(table)
+    screen.print(f"Runs lie in {records.home('outputs')}, by tenant.", markup=False, soft_wrap=True)
     if len(shown) < len(results):
         screen.print(f"{len(results) - len(shown)} more of {len(results)} passed, or wait for people.")
     for result in results:

@@ -240,12 +240,22 @@ def test_a_bundle_that_is_corrected_counts_at_the_next_try(
     assert works(replace(rehearsal, ca_file=None))
 
 
-@pytest.mark.parametrize("host", ["localhost:8443", "127.0.0.1:8443", "[::1]:8443", "graph.exempt.example"])
+@pytest.mark.parametrize(
+    "host", ["localhost:8443", "127.0.0.1:8443", "[::1]:8443", "graph.exempt.example", "localhost"]
+)
 def test_a_host_that_needs_no_proxy_blames_none(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://megan:secret@127.0.0.1:9")
     monkeypatch.setenv("NO_PROXY", "exempt.example")
     told = unreachable(requests.exceptions.ReadTimeout("Read timed out."), host)
     assert told.remedy == "Check the network, then run the cell again."
+
+
+@pytest.mark.parametrize("host", ["localhost.example", "127.example.com:8443"])
+def test_a_host_that_only_sounds_like_this_machine_is_behind_the_proxy(
+    monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    assert "HTTPS_PROXY" in unreachable(requests.exceptions.ReadTimeout("Read timed out."), host).remedy
 
 
 def test_a_closed_port_is_said_so(rehearsal: Cloud) -> None:
