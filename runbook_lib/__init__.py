@@ -9,9 +9,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from runbook_lib import tables
-    from runbook_lib.history import earlier
-    from runbook_lib.run import ask, attest, finish, judge, raw_of, sign_in, start
+    from runbook_lib.notebook.earlier import earlier
+    from runbook_lib.notebook.run import ask, attest, finish, judge, raw_of, sign_in, start
+    from runbook_lib.steps import tables
 
 __all__ = ["ask", "attest", "earlier", "finish", "judge", "raw_of", "sign_in", "start", "tables"]
 

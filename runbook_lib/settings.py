@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from runbook_lib import integration
+from runbook_lib import vendors
 from runbook_lib.errors import SettingsError, UsageError
 from runbook_lib.model import (
     AccessLimit,
@@ -128,7 +128,7 @@ def _tenant(key: str, row: Json, cloud: Cloud, folder: Path) -> Tenant:
         tenant_id=row["tenant_id"].lower(),
         domain=row["domain"].lower(),
         admin=row["admin"],
-        cronofy_app=row.get("cronofy_client_id", integration.facts()["cronofy"]["enterprise"]).lower(),
+        cronofy_app=row.get("cronofy_client_id", vendors.facts()["cronofy"]["enterprise"]).lower(),
         spaceiq_admin=row.get("spaceiq_admin", ""),
         cloud=cloud,
         sign_in=SignIn(
@@ -139,7 +139,7 @@ def _tenant(key: str, row: Json, cloud: Cloud, folder: Path) -> Tenant:
         ),
         change=Change(**row.get("change", {})),
         access_limit=AccessLimit(**{**limit, **{name: tuple(limit.get(name, ())) for name in ("outsiders", "pilots")}}),
-        activation_hosts=tuple(row.get("activation_hosts", integration.facts()["activation_hosts"])),
+        activation_hosts=tuple(row.get("activation_hosts", vendors.facts()["activation_hosts"])),
         ews_accounts=tuple(row.get("ews_accounts", ())),
         exchange_answer=folder / row.get("exchange_answer", f"{key}.exchange.json"),
         exceptions=tuple(
@@ -155,7 +155,7 @@ def _tenant(key: str, row: Json, cloud: Cloud, folder: Path) -> Tenant:
 def _spaceiq(key: str, row: Json, folder: Path) -> SpaceSource:
     if row.get("source") == "csv":
         return SpaceSource("csv", folder / row.get("export", f"{key}.spaceiq.csv"), row.get("columns", {}))
-    known = integration.facts()["spaceiq"]
+    known = vendors.facts()["spaceiq"]
     return SpaceSource(**{name: known[name] for name in ("endpoint", "authorization")} | row) if row else SpaceSource()
 
 
@@ -171,11 +171,11 @@ def _confirmation(key: str, row: Json) -> Confirmation:
 
 def _cloud(page: _Page, value: str) -> Cloud:
     """Return the built-in cloud of that name, or the custom one described by the file `value` points to."""
-    if value in integration.clouds():
-        return integration.clouds()[value]
+    if value in vendors.clouds():
+        return vendors.clouds()[value]
     path = page.path.parent / str(value)
     if not path.is_file():
-        names = ", ".join(integration.clouds())
+        names = ", ".join(vendors.clouds())
         if path.suffix == ".yaml":
             page.fault(("cloud",), f"the cloud file {path} is not there; for the sandbox, 'runbook sandbox' writes it")
         else:

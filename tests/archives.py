@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any, Protocol
 from uuid import uuid4
 
-from runbook_lib import store
 from runbook_lib.errors import ArchiveError
-from runbook_lib.evidence import Trust
-from runbook_lib.push import Pushed, Wish, push
-from runbook_lib.store import Store
+from runbook_lib.evidence.archive import store
+from runbook_lib.evidence.archive.push import Pushed, Wish, push
+from runbook_lib.evidence.archive.store import Store
+from runbook_lib.evidence.trust import Trust
 from tests.programs import program
 
 AZURITE = Path(__file__).parent / "azurite" / "node_modules" / ".bin" / "azurite-blob"

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 import pytest
 import requests
 
-from runbook_lib import signin
-from runbook_lib.graph import session
+from runbook_lib.clients.entra import sign_in as entra
+from runbook_lib.clients.http import session
 from runbook_lib.model import Cloud, SignIn, Tenant
 
 if TYPE_CHECKING:
     from runbook_lib.sandbox.server import Sandbox
-    from runbook_lib.sandbox.state import TenantState
+    from runbook_lib.sandbox.world.state import TenantState
 
 VERIFIER = "7d1c5c0e-4b1e-4a55-9c7e-0a5f6d2b9e11"
 TRAPS = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR", "NETRC", "BROWSER")
@@ -30,7 +30,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
             monkeypatch.delenv(name)
     monkeypatch.setenv("NETRC", str(tmp_path / "no.netrc"))
     monkeypatch.setenv("RUNBOOK_TOKEN_CACHE", "memory")  # or a developer's own keyring would keep sign-ins of tests
-    signin.DISCOVERED.clear()  # a test stands for a process
+    entra.DISCOVERED.clear()  # a test stands for a process
 
 
 @pytest.fixture(scope="session")

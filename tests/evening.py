@@ -16,7 +16,7 @@ from typing import Any
 import requests
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from runbook_lib import lab
+from runbook_lib.notebook import lab
 from tests.programs import PATIENCE
 
 RAN = re.compile(r"^\[[*\d]+\]:?$")

@@ -8,9 +8,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from runbook_lib import records, tables
+from runbook_lib.display import frames as display_frames
 from runbook_lib.model import Answer, Confirmation, Finding, Json, Look, Status, worst
-from runbook_lib.records import JUDGED, Record
+from runbook_lib.runs import folder as run_folders
+from runbook_lib.runs import record as records
+from runbook_lib.runs.folder import JUDGED
+from runbook_lib.runs.record import Record
 
 NOW = datetime(2026, 11, 22, 18, 0, tzinfo=UTC)
 TENANT = {
@@ -71,7 +74,7 @@ def add(
     look: int = 1,
     minutes: float = 0,
     raw: Mapping[str, Look] | None = None,
-    frames: tuple[tables.Table, ...] = (),
+    frames: tuple[display_frames.Table, ...] = (),
     tenant: Mapping[str, str] = TENANT,
     cloud: Mapping[str, Any] = MICROSOFT,
     confirmations: tuple[Confirmation, ...] = (),
@@ -80,13 +83,13 @@ def add(
     **fields: Any,
 ) -> Record:
     """Write what one step leaves in `folder`: notebook, raw answers, tables and record."""
-    stem = records.look_name(step, look)
+    stem = run_folders.look_name(step, look)
     data = folder / "data"
     raw = raw or {}
     if raw:
-        records.write_new(data / f"{stem}.raw.json", records.raw_json(raw))
-    records.write_new(
-        data / f"{stem}.ipynb", records.to_json(notebook(f"{folder.parent.name}/{folder.name}/data/{stem}.json"))
+        run_folders.write_new(data / f"{stem}.raw.json", records.raw_json(raw))
+    run_folders.write_new(
+        data / f"{stem}.ipynb", run_folders.to_json(notebook(f"{folder.parent.name}/{folder.name}/data/{stem}.json"))
     )
     started = NOW + timedelta(minutes=minutes)
     record = Record(
@@ -115,7 +118,7 @@ def add(
             for name, one in raw.items()
         ),
         requests=requests,
-        tables=tuple(tables.write_csv(data, stem, frame) for frame in frames),
+        tables=tuple(display_frames.write_csv(data, stem, frame) for frame in frames),
         raw_sha256=hashlib.sha256(records.raw_json(raw)).hexdigest() if raw else "",
         settings={"change": {"ticket": "CHG-1", "approved_by": "Kim Chief"}, "access_limit": LIMIT},
         versions={"python": "3.11.9", "spaceiq-calendar-runbook": "0.1.0"},
@@ -137,7 +140,7 @@ def complete(folder: Path, **fields: Any) -> None:
         add(folder, step, passing(), minutes=5 * number, **fields)
 
 
-def rooms(number: int, building: str = "Main", name: str = "Room") -> tables.Table:
+def rooms(number: int, building: str = "Main", name: str = "Room") -> display_frames.Table:
     """Return a room table of `number` rooms, every third without a mailbox."""
     rows = [
         {
@@ -151,10 +154,10 @@ def rooms(number: int, building: str = "Main", name: str = "Room") -> tables.Tab
         }
         for one in range(number)
     ]
-    return tables.table("rooms", rows, ["room", "email", "building", "floor", "capacity", "state", "reason"])
+    return display_frames.table("rooms", rows, ["room", "email", "building", "floor", "capacity", "state", "reason"])
 
 
-def lines(frame: tables.Table) -> list[dict[str, str]]:
+def lines(frame: display_frames.Table) -> list[dict[str, str]]:
     """Return the rows of a table, every cell as text."""
     return [{str(name): str(cell) for name, cell in row.items()} for row in frame.to_dict("records")]
 
@@ -167,7 +170,7 @@ def payload(folder: Path) -> dict[str, bytes]:
 def two_steps(outputs: Path) -> Path:
     """Return a run with two steps, raw answers and a table, not sealed."""
     folder = new_run(outputs)
-    scopes = tables.table("scopes", [{"permission": "Calendars.ReadWrite"}], ["permission"])
+    scopes = display_frames.table("scopes", [{"permission": "Calendars.ReadWrite"}], ["permission"])
     add(folder, "01_disconnect", confirmations=(SAID,))
     add(folder, "06_access", passing(), raw=organization(), frames=(scopes,))
     return folder

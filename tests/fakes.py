@@ -10,9 +10,10 @@ from typing import Any
 import requests
 from requests.adapters import BaseAdapter
 
-from runbook_lib.graph import Graph, session
+from runbook_lib.clients.entra.sign_in import Credential, Identity
+from runbook_lib.clients.graph.client import Graph
+from runbook_lib.clients.http import session
 from runbook_lib.model import Cloud, Json, SignIn, Tenant
-from runbook_lib.signin import Credential, Identity
 
 CONTOSO = "11111111-1111-1111-1111-111111111111"
 FABRIKAM = "22222222-2222-2222-2222-222222222222"

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import nbformat
 
-from runbook_lib import evidence, records
+from runbook_lib.evidence import verify
+from runbook_lib.runs import folder as run_folders
+from runbook_lib.runs import record
 
 TENANT = """\
 name: {name}
@@ -44,12 +46,12 @@ def faults(outputs: Path, keys: list[str], steps: tuple[str, ...]) -> list[str]:
 
 
 def _faults(outputs: Path, key: str, steps: tuple[str, ...]) -> list[str]:
-    folders = [folder for folder in records.runs(outputs, key) if list((folder / "data").iterdir())]
+    folders = [folder for folder in run_folders.runs(outputs, key) if list((folder / "data").iterdir())]
     if len(folders) != 1:
         return [f"{len(folders)} runs"]
     folder = folders[0]
-    found = [str(fault) for fault in evidence.verify(folder)]
-    kept = records.all_records(folder)
+    found = [str(fault) for fault in verify.verify(folder)]
+    kept = record.all_records(folder)
     with_notebook = Counter(one.step for one in kept if (folder / "data" / f"{one.name}.ipynb").exists())
     if with_notebook != Counter(steps):
         found.append(f"notebooks of {dict(with_notebook)}")

@@ -13,21 +13,23 @@ import pytest
 import typer
 import yaml
 
-from runbook_lib import batch, cli, integration, steps
-from runbook_lib.model import CHECKS, Check, Status
-from runbook_lib.records import STEPS
-from runbook_lib.sandbox import graph as sandbox_graph
-from runbook_lib.sandbox import world as scenarios
+from runbook_lib import steps, vendors
+from runbook_lib.checks import CHECKS, Check
+from runbook_lib.cli import main
+from runbook_lib.model import Status
+from runbook_lib.runs.folder import STEPS
+from runbook_lib.sandbox.graph import routes as sandbox_graph
+from runbook_lib.sandbox.world import world as scenarios
 
 UPDATE = "RUNBOOK_UPDATE_DOCS" in os.environ
-CHECKOUT = Path(batch.__file__).resolve().parent.parent
+CHECKOUT = Path(__file__).resolve().parents[1]
 for module in pkgutil.iter_modules(steps.__path__):
     importlib.import_module(f"{steps.__name__}.{module.name}")
 
 
 def permissions() -> Iterator[tuple[str, ...]]:
     yield "question", "application", "delegated", "why", "calls"
-    for call in integration.calls().values():
+    for call in vendors.calls().values():
         path = f"`{call.path.partition('?')[0]}`"
         yield f"[{call.name}]({call.page})", call.application or "–", call.delegated or "–", call.why, path
 
@@ -41,7 +43,7 @@ def checks() -> Iterator[tuple[str, ...]]:
 
 
 def _rests_on(look: str) -> str:
-    calls = integration.calls()
+    calls = vendors.calls()
     source = {"exchange": "the answer of the Exchange script", "space": "SpaceIQ"}
     return calls[look].application if look in calls else source.get(look.partition(" ")[0].rstrip("s"), look)
 
@@ -64,7 +66,7 @@ MEANING = {
 
 def commands() -> Iterator[tuple[str, ...]]:
     yield "command", "does"
-    group = typer.main.get_command(cli.app)
+    group = typer.main.get_command(main.app)
     for name, command in group.commands.items():  # type: ignore[attr-defined]
         yield f"`runbook {name}`", command.help.partition("\n\n")[0].replace("\n", " ")
 
@@ -76,7 +78,7 @@ def notebooks() -> Iterator[tuple[str, ...]]:
 
 
 def routes() -> Iterator[tuple[str, ...]]:
-    importlib.import_module("runbook_lib.sandbox.edge")  # the routes register themselves
+    importlib.import_module("runbook_lib.sandbox.graph.app")  # the routes register themselves
     for line in sandbox_graph.routes_table().splitlines():
         cells = tuple(cell.strip() for cell in line.strip("|").split("|"))
         if set("".join(cells)) != {"-"}:

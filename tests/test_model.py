@@ -8,21 +8,9 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from runbook_lib import model
-from runbook_lib.model import (
-    Answer,
-    Confirmation,
-    Finding,
-    Look,
-    Raw,
-    Rows,
-    Status,
-    Waiver,
-    accept,
-    check,
-    judge,
-    worst,
-)
+from runbook_lib import checks
+from runbook_lib.checks import Rows, accept, check, judge
+from runbook_lib.model import Answer, Confirmation, Finding, Look, Raw, Status, Waiver, worst
 
 NOW = datetime(2026, 11, 22, 21, 0, tzinfo=UTC)
 
@@ -39,7 +27,7 @@ def rows_of(facts: Facts) -> Rows:
 
 @pytest.fixture(autouse=True)
 def one_check(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(model, "CHECKS", {})
+    monkeypatch.setattr(checks, "CHECKS", {})
     check("a-check", "All is well", looks=("things",), remedy="Mend it.", link="https://example.org")(rows_of)
 
 

@@ -26,7 +26,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 import runbook
-from runbook_lib import cli
+from runbook_lib.cli import main
 from tests.test_architecture import imports, modules
 
 ROOT = Path(__file__).parents[1]
@@ -382,7 +382,7 @@ def test_pyproject_runbook_and_conda_want_the_same_python() -> None:
 def test_the_installed_project_has_the_command_and_its_data() -> None:
     project = importlib.metadata.distribution(PROJECT["project"]["name"])
     scripts = [(script.name, script.value) for script in project.entry_points.select(group="console_scripts")]
-    assert scripts == [("runbook", "runbook_lib.cli:main")]
+    assert scripts == [("runbook", "runbook_lib.cli.main:main")]
     files = [path.relative_to(ROOT) for path in (ROOT / "runbook_lib").rglob("*.*") if path.is_file()]
     seen = {path.suffix for path in files if not any(part.startswith((".", "__")) for part in path.parts[:-1])}
     packed = {Path(pattern).suffix for pattern in PROJECT["tool"]["setuptools"]["package-data"]["*"]}
@@ -427,4 +427,4 @@ def test_every_command_in_the_documents_exists() -> None:
     text = "\n".join((ROOT / name).read_text("utf-8") for name in ("README.md", "CONTRIBUTING.md", "outputs/README.md"))
     words = set(re.findall(r"(?:python3? runbook\.py|^\$? ?runbook|`runbook) ([a-z]+)", text, re.MULTILINE))
     assert {"demo", "test", "seal", "verify"} <= words
-    assert words <= {"extras", "lint", "test", *typer.main.get_group(cli.app).commands}
+    assert words <= {"extras", "lint", "test", *typer.main.get_group(main.app).commands}

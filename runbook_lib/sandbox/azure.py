@@ -7,10 +7,10 @@ tenants and subscriptions, of which there are none.
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from runbook_lib.sandbox import tokens
-from runbook_lib.sandbox.catalogue import AZURE
-from runbook_lib.sandbox.state import Json
-from runbook_lib.sandbox.world import World
+from runbook_lib.sandbox.entra import tokens
+from runbook_lib.sandbox.world.catalogue import AZURE
+from runbook_lib.sandbox.world.state import Json
+from runbook_lib.sandbox.world.world import World
 
 AUDIENCES = ["https://management.core.windows.net/", "https://management.azure.com/"]
 

@@ -10,10 +10,9 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from runbook_lib.sandbox.edge import faults_of
-from runbook_lib.sandbox.faults import Fault
-from runbook_lib.sandbox.state import Json
-from runbook_lib.sandbox.world import World
+from runbook_lib.sandbox.faults import Fault, faults_of
+from runbook_lib.sandbox.world.state import Json
+from runbook_lib.sandbox.world.world import World
 
 
 def state(world: World, _: Json) -> Json:

@@ -6,9 +6,10 @@ from pathlib import Path
 import yaml
 from cryptography.hazmat.primitives import hashes
 
-from runbook_lib.sandbox import ids, spaceiq
-from runbook_lib.sandbox.keys import Credentials, write_private
-from runbook_lib.sandbox.world import App, Json, World
+from runbook_lib.sandbox.spaceiq import api
+from runbook_lib.sandbox.world import ids
+from runbook_lib.sandbox.world.keys import Credentials, write_private
+from runbook_lib.sandbox.world.world import App, Json, World
 
 DESCRIPTION = "describe.json"
 CLOUD = "cloud.yaml"
@@ -36,7 +37,7 @@ def describe(world: World, url: str, pid: int | None) -> Json:
         "spaceiq": f"{url}/queries",
         "rehearsal": f"{url}/rehearsal",
         "tenants": [
-            _tenant(key, scenario) | {"spaceiq_token": spaceiq.token(world, key)}
+            _tenant(key, scenario) | {"spaceiq_token": api.token(world, key)}
             for key, scenario in world.scenarios.items()
         ],
     }

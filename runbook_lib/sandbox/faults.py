@@ -1,14 +1,17 @@
 """What goes wrong: faults ordered through the control endpoint, and the throttles that Microsoft documents."""
 
+import asyncio
 import random
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal, get_args
 
-from runbook_lib.sandbox.graph import GraphError
+from starlette.requests import Request
+
+from runbook_lib.sandbox.world.world import World
 
 Kind = Literal["429", "503", "504", "reset", "slow", "truncated", "expired"]
 KINDS: tuple[str, ...] = get_args(Kind)
@@ -21,6 +24,15 @@ ANSWERS = {
     "503": (503, "serviceNotAvailable", "The service is temporarily unavailable. Please try again later."),
     "504": (504, "UnknownError", ""),
 }
+
+
+class GraphError(Exception):
+    """A refusal; the route's family decides the shape of the body."""
+
+    def __init__(self, status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> None:
+        """Keep what the edge turns into the error body."""
+        super().__init__(f"{status} {code}: {message}")
+        self.status, self.code, self.message, self.headers = status, code, message, dict(headers or {})
 
 
 @dataclass
@@ -123,3 +135,53 @@ class Faults:
             yield
         finally:
             self._running[key] -= 1
+
+
+CHALLENGE = (
+    'Bearer realm="", authorization_uri="https://login.microsoftonline.com/common/oauth2/authorize", '
+    'client_id="00000003-0000-0000-c000-000000000000"'
+)
+
+
+def unauthorized(message: str) -> GraphError:
+    """401 as Graph gives it for a missing, garbled, foreign or expired token."""
+    return GraphError(401, "InvalidAuthenticationToken", message, {"WWW-Authenticate": CHALLENGE})
+
+
+def faults_of(world: World) -> Faults:
+    """The world's faults, made when first asked for."""
+    if world.faults is None:
+        world.faults = Faults()
+    faults: Faults = world.faults
+    return faults
+
+
+def draw(world: World, where: str, tenant_name: str, path: str) -> Fault | None:
+    """The fault that hits a call of that tenant (key, id or domain), if one does."""
+    tenant = world.tenant(tenant_name)
+    names = (tenant.key, tenant.id, *tenant.domains) if tenant else ()
+    return faults_of(world).draw(where, names, path)
+
+
+async def strike(fault: Fault | None, request: Request) -> None:
+    """Let the fault happen: wait, break the connection, or raise GraphError; `truncated` happens on the way out."""
+    if fault is None or fault.kind == "truncated":
+        return
+    if fault.kind == "slow":
+        await asyncio.sleep(fault.ms / 1000)
+    elif fault.kind == "reset":
+        await abort(request)
+    elif fault.kind == "expired":
+        raise unauthorized("Lifetime validation failed, the token is expired.")
+    else:
+        raise fault.error()
+
+
+async def abort(request: Request) -> None:
+    """Break the client's connection without a goodbye. Raises ConnectionResetError outside uvicorn."""
+    transport = getattr(getattr(request.receive, "__self__", None), "transport", None)
+    if transport is None:
+        raise ConnectionResetError("connection reset on order")
+    transport.abort()
+    while (await request.receive())["type"] != "http.disconnect":
+        continue

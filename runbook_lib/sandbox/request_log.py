@@ -8,7 +8,7 @@ from typing import IO
 
 from starlette.requests import Request
 
-from runbook_lib.sandbox.world import World
+from runbook_lib.sandbox.world.world import World
 
 KEPT = 10_000  # requests in memory
 SECRET = re.compile(

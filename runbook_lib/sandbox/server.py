@@ -12,42 +12,36 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import uvicorn
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from runbook_lib.sandbox import (
-    azure,
-    control,
-    cronofy,
-    description,
-    edge,
-    entra,
-    exchange,
-    keys,
-    lock,
-    outlook,
-    rehearsal,
-    spaceiq,
-)
+from runbook_lib.sandbox import azure, control, description
+from runbook_lib.sandbox.entra import app as entra_app
+from runbook_lib.sandbox.entra.scopes import LOOPBACK
+from runbook_lib.sandbox.exchange import answers
+from runbook_lib.sandbox.graph import app as graph_app
+from runbook_lib.sandbox.rehearsal import cronofy, mail, pages
 from runbook_lib.sandbox.request_log import RequestLog
-from runbook_lib.sandbox.scopes import LOOPBACK
-from runbook_lib.sandbox.world import Json, World, system_clock
+from runbook_lib.sandbox.spaceiq import api
+from runbook_lib.sandbox.world import keys
+from runbook_lib.sandbox.world.world import Json, World, system_clock
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 PORT = 8443
 PARTS: dict[str, Endpoint] = {
-    "v1.0": edge.endpoint,
-    "beta": edge.endpoint,
+    "v1.0": graph_app.endpoint,
+    "beta": graph_app.endpoint,
     "sandbox": control.endpoint,
     "metadata": azure.endpoint,
     "subscriptions": azure.endpoint,
     "tenants": azure.endpoint,
-    "queries": spaceiq.endpoint,
-    "rehearsal": rehearsal.endpoint,
-    "mail": outlook.endpoint,
+    "queries": api.endpoint,
+    "rehearsal": pages.endpoint,
+    "mail": mail.endpoint,
     "enterprise_connect": cronofy.endpoint,
 }
 
@@ -87,7 +81,7 @@ class Cloud:
         first = scope["path"].lstrip("/").partition("/")[0].lower()
         status = 500
         try:
-            response = await PARTS.get(first, entra.endpoint)(request)
+            response = await PARTS.get(first, entra_app.endpoint)(request)
             status = response.status_code
         except ClientDisconnect:
             status = 499
@@ -156,14 +150,14 @@ def serving(
     `generated` tenants gen-0001... with `rooms` rooms each exist beside the scenarios. `tls=False` serves plain HTTP
     for clients behind an adapter; answers link to https all the same.
     """
-    with lock.held(state_dir, f"process {description.read(state_dir).get('pid')}"):
+    with held(state_dir, f"process {description.read(state_dir).get('pid')}"):
         credentials = keys.load(state_dir, system_clock())
         world = World(credentials, generated=generated, rooms=rooms, auto_approve=auto_approve)
         sockets = listen(host, port)
         url = f"{'https' if tls else 'http'}://{host}:{sockets[0].getsockname()[1]}"
         sandbox = Sandbox(world, credentials, url)
         description.write(state_dir, sandbox.describe())
-        exchange.write_answers(world, state_dir / "exchange")
+        answers.write_answers(world, state_dir / "exchange")
         log = RequestLog(world, state_dir / "requests.log")
         try:
             with _running(_uvicorn(Cloud(world, log, latency_ms), credentials, tls=tls), sockets):
@@ -253,10 +247,52 @@ def prepare(state_dir: Path, port: int = PORT, host: str = "localhost") -> Json:
     world = World(keys.load(state_dir, system_clock()))
     made = description.describe(world, f"https://{host}:{port}", None)
     description.write(state_dir, made)
-    exchange.write_answers(world, state_dir / "exchange")
+    answers.write_answers(world, state_dir / "exchange")
     return made
 
 
 def describe(state_dir: Path, port: int = PORT) -> Json:
     """The description of the server that runs from the folder, else of one that could."""
-    return description.read(state_dir) if lock.is_held(state_dir) else prepare(state_dir, port)
+    return description.read(state_dir) if is_held(state_dir) else prepare(state_dir, port)
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _try(file: IO[bytes]) -> None:
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+
+else:
+    import fcntl
+
+    def _try(file: IO[bytes]) -> None:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+class StateInUseError(Exception):
+    """Another process serves from the same state folder."""
+
+
+@contextmanager
+def held(folder: Path, owner: str) -> Iterator[None]:
+    """Hold the folder's lock; raises StateInUseError, which names the folder and its `owner`, when it is taken."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with (folder / "lock").open("ab") as file:
+        try:
+            _try(file)
+        except OSError:
+            raise StateInUseError(
+                f"{folder} is in use by {owner}; stop that server or choose another folder."
+            ) from None
+        yield
+
+
+def is_held(folder: Path) -> bool:
+    """Whether a server holds the folder's lock now."""
+    if not (folder / "lock").exists():
+        return False
+    try:
+        with held(folder, ""):
+            return False
+    except StateInUseError:
+        return True

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from runbook_lib.checks import Rows, check
 from runbook_lib.errors import UsageError
-from runbook_lib.model import Raw, Rows, Status, Tenant, check
+from runbook_lib.model import Raw, Status, Tenant
 
 if TYPE_CHECKING:
-    from runbook_lib.graph import Graph
+    from runbook_lib.clients.graph.client import Graph
 
 CALLS = ("organization", "domains")
 

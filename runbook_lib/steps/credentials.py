@@ -9,14 +9,15 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from runbook_lib import integration
-from runbook_lib.cards import Card
+from runbook_lib import vendors
+from runbook_lib.checks import Rows, check
+from runbook_lib.display.cards import Card
 from runbook_lib.errors import GraphError, UsageError
-from runbook_lib.model import Answer, Look, Raw, Rows, Status, Tenant, check
+from runbook_lib.model import Answer, Look, Raw, Status, Tenant
 
 if TYPE_CHECKING:
-    from runbook_lib.graph import Graph
-    from runbook_lib.prompts import Prompt
+    from runbook_lib.clients.graph.client import Graph
+    from runbook_lib.notebook.prompts import Prompt
 
 CALLS = ("admin_roles",)
 CORRECT = "Correct admin in the tenant file: the account that will sign in at step 4."
@@ -58,7 +59,7 @@ def explain(code: Prompt) -> Card:
     number = code.result.value if isinstance(code.result, Answer) else ""
     if not number:
         return Card("Sign-in", {"error": "no error"})
-    hint: dict[str, str] = integration.facts()["sign_in_errors"].get(int(number), {})
+    hint: dict[str, str] = vendors.facts()["sign_in_errors"].get(int(number), {})
     lines = {
         "cause": hint.get("cause", "not one that this runbook knows"),
         "what to do": hint.get("remedy", "Read Microsoft's page about it."),
@@ -98,7 +99,7 @@ def parse(raw: Raw, tenant: Tenant) -> AdminRoles:
 )
 def admin_can_consent(facts: AdminRoles) -> Rows:
     """Look for a consenting role; its absence is a warning, because custom roles and PIM are not seen here."""
-    consenting: dict[str, str] = integration.facts()["consenting_roles"]
+    consenting: dict[str, str] = vendors.facts()["consenting_roles"]
     held = [consenting[template] for template in facts.roles if template in consenting]
     others = ", ".join(sorted(facts.roles.values())) or "none"
     if held:

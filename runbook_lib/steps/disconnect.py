@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from runbook_lib.cards import Card
+from runbook_lib.display.cards import Card
 from runbook_lib.model import Raw, Status, Tenant
-from runbook_lib.records import Record
+from runbook_lib.runs.record import Record
 
 BLOCKING = (Status.FAIL, Status.UNKNOWN, Status.PENDING)
 

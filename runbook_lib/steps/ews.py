@@ -6,8 +6,10 @@ import re
 from dataclasses import dataclass
 from datetime import date
 
-from runbook_lib import exchange, integration
-from runbook_lib.model import NOT_ASKED, Json, Raw, Rows, Status, Tenant, check
+from runbook_lib import vendors
+from runbook_lib.checks import Rows, check
+from runbook_lib.clients import exchange
+from runbook_lib.model import NOT_ASKED, Json, Raw, Status, Tenant
 
 PAGE = "https://learn.microsoft.com/exchange/clients-and-mobile-in-exchange-online/deprecation-of-ews-exchange-online"
 ACCESS = (
@@ -31,7 +33,7 @@ class Leftovers:
     @property
     def ends(self) -> date:
         """Return the day on which EWS ends for everybody."""
-        day: date = integration.facts()["exchange"]["ews_ends"]
+        day: date = vendors.facts()["exchange"]["ews_ends"]
         return day
 
 
@@ -58,7 +60,7 @@ def ews_off(facts: Leftovers) -> Rows:
     until = f"it ends on {facts.ends}, in {left} days" if left > 0 else f"it ended on {facts.ends}"
     enabled = facts.organization.get("EwsEnabled", "not answered")
     apps = GUID.findall(str(facts.organization.get("EwsAllowedAppIDs") or "").lower())
-    known = {app.lower(): name for app, name in integration.facts()["cronofy"]["apps"].items()}
+    known = {app.lower(): name for app, name in vendors.facts()["cronofy"]["apps"].items()}
     cronofy = sorted({known[app] for app in apps if app in known})
     if left <= 0 or str(enabled).lower() == "false":
         yield "EwsEnabled", Status.PASS, until if left <= 0 else "off for the whole organization"

@@ -8,16 +8,17 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from runbook_lib import integration
-from runbook_lib.model import Raw, Rows, Status, Tenant, check
-from runbook_lib.steps import grants, trail
-from runbook_lib.steps.grants import Line
-from runbook_lib.steps.trail import Event
+from runbook_lib import vendors
+from runbook_lib.checks import Rows, check
+from runbook_lib.model import Raw, Status, Tenant
+from runbook_lib.steps.access import audit_log, grants
+from runbook_lib.steps.access.audit_log import Event
+from runbook_lib.steps.access.grants import Line
 
 if TYPE_CHECKING:
-    from runbook_lib.graph import Graph
+    from runbook_lib.clients.graph.client import Graph
 
-CALLS = (*grants.CALLS, *trail.CALLS)
+CALLS = (*grants.CALLS, *audit_log.CALLS)
 LOG_DELAY = timedelta(hours=1)
 """How long a record of the audit log may be on its way; "minutes" is all that is documented."""
 WATCH_TIMES, WATCH_SECONDS = 12, 5
@@ -38,7 +39,7 @@ class Consent:
 def read(graph: Graph, tenant: Tenant) -> Raw:
     """Ask for the grants, and for who granted them."""
     raw = grants.read(graph, tenant)
-    return {**raw, "consent_audit": trail.read(graph, raw["service_principal"].asked_at)}
+    return {**raw, "consent_audit": audit_log.read(graph, raw["service_principal"].asked_at)}
 
 
 def watch(graph: Graph, tenant: Tenant, *, attended: bool, sleep: Callable[[float], object] = time.sleep) -> Raw:
@@ -58,7 +59,7 @@ def watch(graph: Graph, tenant: Tenant, *, attended: bool, sleep: Callable[[floa
 def parse(raw: Raw, tenant: Tenant) -> Consent:
     """Name what the answers hold."""
     as_of = raw["service_principal"].asked_at
-    return Consent(raw, grants.lines(raw), trail.events_about(raw), tenant.admin, as_of)
+    return Consent(raw, grants.lines(raw), audit_log.events_about(raw), tenant.admin, as_of)
 
 
 @check(
@@ -92,14 +93,14 @@ def consent_complete(facts: Consent) -> Rows:
 def consent_by_planned_admin(facts: Consent) -> Rows:
     """Match each act of granting with the planned administrator; what the log no longer holds stays unknown."""
     required = [line for line in facts.lines if line.required and line.granted == "yes"]
-    acts = dict.fromkeys(event for line in required if (event := trail.granter(facts.events, line.name)))
+    acts = dict.fromkeys(event for line in required if (event := audit_log.granter(facts.events, line.name)))
     for event in acts:
         planned = event.by_person and event.by.lower() == facts.admin.lower()
         how = "widened an earlier consent" if event.amended else "consented"
         did = how if event.by_person else "granted as a program, without a consent screen,"
         saw = f"{did} on {event.at:%Y-%m-%d %H:%M} UTC" + ("" if planned else f"; planned was {facts.admin}")
         yield event.by, Status.PASS if planned else Status.FAIL, saw
-    silent = [line for line in required if trail.granter(facts.events, line.name) is None]
+    silent = [line for line in required if audit_log.granter(facts.events, line.name) is None]
     if silent:
         yield ", ".join(line.name for line in silent), *_silence(silent, facts.as_of)
     if not required:
@@ -108,7 +109,7 @@ def consent_by_planned_admin(facts: Consent) -> Rows:
 
 def _silence(silent: list[Line], now: datetime) -> tuple[Status, str]:
     """Say what it means that the log does not tell who granted these."""
-    days = integration.facts()["audit_retention_days"]
+    days = vendors.facts()["audit_retention_days"]
     since = max((line.since for line in silent if line.since), default=None)
     if since and now - since < LOG_DELAY:
         until = since + LOG_DELAY

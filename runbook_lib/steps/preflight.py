@@ -8,13 +8,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from runbook_lib import integration, spaceiq
-from runbook_lib.model import NOT_ASKED, Facts, Json, Raw, Rows, Status, Tenant, check
-from runbook_lib.steps import connect, credentials, ews, grants, limit, matching
-from runbook_lib.steps.matching import Space
+from runbook_lib import vendors
+from runbook_lib.checks import Facts, Rows, check
+from runbook_lib.clients.spaceiq import api as spaceiq
+from runbook_lib.model import NOT_ASKED, Json, Raw, Status, Tenant
+from runbook_lib.steps import connect, credentials, ews
+from runbook_lib.steps.access import grants, limit
+from runbook_lib.steps.sync import matching
+from runbook_lib.steps.sync.matching import Space
 
 if TYPE_CHECKING:
-    from runbook_lib.graph import Graph
+    from runbook_lib.clients.graph.client import Graph
 
 CALLS = (*connect.CALLS, *credentials.CALLS, *grants.CALLS, *limit.CALLS, "cronofy_apps", "licences", "consent_policy")
 APPS_PAGE = "https://entra.microsoft.com/#view/Microsoft_AAD_IAM/StartboardApplicationsMenuBlade/~/AppAppsPreview"
@@ -81,7 +85,7 @@ def parse(raw: Raw, tenant: Tenant) -> tuple[Facts, ...]:
 
 
 def _apps(raw: Raw, tenant: Tenant) -> list[App]:
-    documented = {tenant.cronofy_app: "the application of the tenant file", **integration.facts()["cronofy"]["apps"]}
+    documented = {tenant.cronofy_app: "the application of the tenant file", **vendors.facts()["cronofy"]["apps"]}
     found = []
     for row in raw["cronofy_apps"].rows:
         own = raw[f"delegated_grants {row['id']}"]
@@ -187,7 +191,7 @@ def consent_restricted(facts: Before) -> Rows:
 )
 def log_retention_known(facts: Before) -> Rows:
     """Derive the retention of the audit log from the licence."""
-    days = integration.facts()["audit_retention_days"]
+    days = vendors.facts()["audit_retention_days"]
     if facts.premium:
         saw = f"{', '.join(facts.premium)}: {days['premium']} days, and sign-in logs can be read"
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
 
-from runbook_lib import tenantrun
+from runbook_lib.batch import tenant
 from runbook_lib.model import Status
 
 
@@ -13,4 +13,4 @@ def do_nothing(key: str, steps: Sequence[str], _since: str, events: Connection) 
     """Stand in the place of a tenant's notebooks."""
     for step in steps:
         events.send({"event": "step", "tenant": key, "step": step, "outcome": "pass"})
-    events.send(tenantrun.ended(key, Status.PASS, None))
+    events.send(tenant.ended(key, Status.PASS, None))

@@ -24,15 +24,16 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
-from runbook_lib import spaceiq
+from runbook_lib.clients.spaceiq import api as spaceiq
 from runbook_lib.model import Json
-from runbook_lib.sandbox import meetings, server
-from runbook_lib.sandbox import spaceiq as service
-from runbook_lib.sandbox.eventview import visible
-from runbook_lib.sandbox.world import World
-from runbook_lib.steps import booking
+from runbook_lib.sandbox import server
+from runbook_lib.sandbox.exchange import meetings
+from runbook_lib.sandbox.exchange.series import visible
+from runbook_lib.sandbox.spaceiq import api as service
+from runbook_lib.sandbox.world.world import World
+from runbook_lib.steps.sync import booking_test
 from tests import nightly
-from tests.test_rooms_sandbox import allow_writing
+from tests.steps.test_rooms_sandbox import allow_writing
 
 STEPS = ("00_preflight", "07_sync", "08_report")
 COMMAND = [sys.executable, "-m", "runbook_lib", "run", "--json"]
@@ -71,7 +72,7 @@ def bookings(world: World) -> list[str]:
     for state in list(world.tenants.values()):
         for box in list(state.mailboxes.values()):
             found += [f"{event['subject']!r} of {box.smtp}" for event in visible(box)]
-    return [words for words in found if booking.MARK in words]
+    return [words for words in found if booking_test.MARK in words]
 
 
 def log(outputs: Path) -> list[Json]:

@@ -19,7 +19,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from runbook_lib import batch, records
+from runbook_lib.batch import pool
+from runbook_lib.runs import folder
 from tests.benchmarks import idle, tenants
 
 HERE = "tests.benchmarks.night"
@@ -92,9 +93,9 @@ def _sizes() -> Iterator[int]:
 
 def be_driver() -> None:
     """Run a batch whose tenants do nothing, and write what `measure` looks for."""
-    batch.run_tenant = idle.do_nothing  # type: ignore[assignment, attr-defined, unused-ignore]
-    keys = [path.stem for path in sorted(records.home("parameters").glob("gen-*.yaml"))]
-    done = batch.run(keys, batch.TENANT_STEPS, jobs=None, on_event=lambda _: None)
+    pool.run_tenant = idle.do_nothing  # type: ignore[assignment, attr-defined, unused-ignore]
+    keys = [path.stem for path in sorted(folder.home("parameters").glob("gen-*.yaml"))]
+    done = pool.run(keys, pool.TENANT_STEPS, jobs=None, on_event=lambda _: None)
     if bad := [one for one in done if one.error]:
         raise SystemExit(str(bad[0]))
 

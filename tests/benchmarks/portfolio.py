@@ -18,7 +18,9 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from runbook_lib import batch, records, report
+from runbook_lib.batch import pool
+from runbook_lib.report import page as report_page
+from runbook_lib.runs import folder as run_folders
 from runbook_lib.sandbox import server
 from tests import nightly
 
@@ -31,7 +33,7 @@ def original(root: Path) -> Path:
     os.environ["RUNBOOK_OUTPUTS"] = str(root / "one")
     with server.serving(root / ".sandbox", generated=1, rooms=10):
         keys = nightly.tenant_files(root / ".sandbox", root / "parameters")
-        [result] = batch.run(keys, batch.TENANT_STEPS, jobs=1, on_event=lambda _: None)
+        [result] = pool.run(keys, pool.TENANT_STEPS, jobs=1, on_event=lambda _: None)
     if result.folder is None:
         raise SystemExit(result.error)
     return result.folder
@@ -63,11 +65,11 @@ def archive(run: Path, outputs: Path, tenants: int, runs: int) -> int:
 def be_page(outputs: Path) -> None:
     """Read all tenants, write the page, and print what that took."""
     began = time.perf_counter()
-    everyone = report.portfolio(outputs, [], datetime.now(UTC))
+    everyone = report_page.portfolio(outputs, [], datetime.now(UTC))
     read = time.perf_counter() - began
-    frame = report.tenants(everyone)
-    folder = records.new_run(outputs / "_portfolio", datetime.now(UTC))
-    page = report.write_portfolio(folder, everyone)
+    frame = report_page.tenants(everyone)
+    folder = run_folders.new_run(outputs / "_portfolio", datetime.now(UTC))
+    page = report_page.write_portfolio(folder, everyone)
     whole = time.perf_counter() - began
     cells = (
         f"page of {len(frame)} tenants, {page.stat().st_size / 2**20:.1f} MiB",

@@ -21,12 +21,17 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from runbook_lib import graph, roompictures, signin, spaceiq, tables
-from runbook_lib.graph import Graph
+from runbook_lib.clients import http as clients_http
+from runbook_lib.clients.entra import sign_in as entra
+from runbook_lib.clients.graph.client import Graph
+from runbook_lib.clients.graph.throttle import LIMITS
+from runbook_lib.clients.spaceiq import api as spaceiq
+from runbook_lib.display import frames
 from runbook_lib.model import Cloud, Json, SignIn, SpaceSource, Tenant
 from runbook_lib.sandbox import server
-from runbook_lib.steps import sync
-from runbook_lib.throttle import LIMITS
+from runbook_lib.steps import tables
+from runbook_lib.steps.sync import checks as sync
+from runbook_lib.steps.sync import pictures
 
 TENANT = "gen-0001"
 SAMPLE = 400
@@ -84,8 +89,8 @@ def looped(door: Graph, emails: list[str]) -> float:
 
 def compare(rooms: int, latency: float) -> None:
     """Run both ways once and print what they took, beside the limit and the sizes."""
-    with cloud(rooms, latency) as tenant, graph.session(tenant.cloud) as http:
-        door = Graph(tenant, signin.sign_in(tenant, sync.CALLS, http, attended=False, show=print), http)
+    with cloud(rooms, latency) as tenant, clients_http.session(tenant.cloud) as http:
+        door = Graph(tenant, entra.sign_in(tenant, sync.CALLS, http, attended=False, show=print), http)
         started = time.perf_counter()
         listed = door.look("rooms")
         begin = datetime.now(UTC).replace(microsecond=0)
@@ -112,8 +117,8 @@ def compare(rooms: int, latency: float) -> None:
         f"ours, with SpaceIQ's spaces       {whole:8.1f} s",
         f"joining, judging and the table    {judged:8.1f} s",
         f"memory at the most                {memory:8.0f} MB",
-        f"table in the notebook             {len(tables.html(frame)) / 1024:8.0f} kB",
-        f"picture of buildings              {len(roompictures.rooms(facts).svg) / 1024:8.0f} kB",
+        f"table in the notebook             {len(frames.html(frame)) / 1024:8.0f} kB",
+        f"picture of buildings              {len(pictures.rooms(facts).svg) / 1024:8.0f} kB",
     ]
     sys.stdout.write("\n".join(lines) + "\n")
 

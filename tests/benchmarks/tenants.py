@@ -21,15 +21,17 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from runbook_lib import batch, records, tenantrun
+from runbook_lib.batch import pool, tenant
 from runbook_lib.errors import GateClosed
+from runbook_lib.runs import folder as run_folders
+from runbook_lib.runs import record
 from runbook_lib.sandbox import server
 from tests import nightly
 
 HERE = "tests.benchmarks.tenants"
 SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER: orphans of a way become ours, and so does their CPU time
 CLOUD = "BENCHMARK_CLOUD"  # the process id of the sandbox, in the environment
-NOTEBOOKS = len(batch.TENANT_STEPS)
+NOTEBOOKS = len(pool.TENANT_STEPS)
 
 
 @dataclass(frozen=True)
@@ -73,8 +75,8 @@ def measure(keys: Sequence[str], commands: Sequence[Sequence[str]], recorded: in
             one.returncode = os.waitstatus_to_exitcode(status)
         cpu += used.ru_utime + used.ru_stime + _orphans(one.pid)
     measured = Measure(len(keys), time.monotonic() - began, cpu, cloud_cpu() - before)
-    runs = {key: records.runs(outputs, key)[-1:] for key in keys}
-    if lost := [key for key in keys if sum(len(records.outcomes(folder)) for folder in runs[key]) < recorded]:
+    runs = {key: run_folders.runs(outputs, key)[-1:] for key in keys}
+    if lost := [key for key in keys if sum(len(record.outcomes(folder)) for folder in runs[key]) < recorded]:
         raise SystemExit(f"{commands[-1][:5]} lost records of {lost}")
     return measured
 
@@ -98,7 +100,7 @@ def _orphans(group: int) -> float:
 def by_command(keys: Sequence[str]) -> Measure:
     """The loop over the papermill command that anybody would write."""
     out = str(Path(os.environ["RUNBOOK_PARAMETERS"]).parent / "loop.ipynb")
-    notebooks = [str(tenantrun.NOTEBOOKS / f"{step}.ipynb") for step in batch.TENANT_STEPS]
+    notebooks = [str(tenant.NOTEBOOKS / f"{step}.ipynb") for step in pool.TENANT_STEPS]
     papermill = [sys.executable, "-m", "papermill"]
     return measure(keys, [[*papermill, book, out, "-p", "tenant", key] for key in keys for book in notebooks])
 
@@ -134,17 +136,17 @@ def one_process(keys: Sequence[str]) -> None:
 
     out = Path(os.environ["RUNBOOK_OUTPUTS"]) / "one.ipynb"
     for key in keys:
-        for step in batch.TENANT_STEPS:
-            source = tenantrun.NOTEBOOKS / f"{step}.ipynb"
+        for step in pool.TENANT_STEPS:
+            source = tenant.NOTEBOOKS / f"{step}.ipynb"
             with suppress(papermill.exceptions.PapermillExecutionError):  # a closed gate
                 papermill.execute_notebook(source, out, parameters={"tenant": key}, progress_bar=False)
 
 
 def floor(cores: int, keys: Sequence[str]) -> None:
     """Be the processes of `by_floor`."""
-    from runbook_lib import warm
+    from runbook_lib.batch import preload
 
-    warm.load()
+    preload.load()
     children = []
     for core in range(cores):
         if not (child := os.fork()):
@@ -164,8 +166,8 @@ def _plain(key: str) -> None:
 
     import nbformat
 
-    for step in batch.TENANT_STEPS:
-        book = nbformat.read(tenantrun.NOTEBOOKS / f"{step}.ipynb", as_version=4)
+    for step in pool.TENANT_STEPS:
+        book = nbformat.read(tenant.NOTEBOOKS / f"{step}.ipynb", as_version=4)
         names: dict[str, object] = {}
         for cell in book.cells:
             if cell.cell_type == "code":

@@ -8,9 +8,11 @@ import httpx
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from runbook_lib.sandbox import edge, grants, tokens
-from runbook_lib.sandbox.state import TenantState
-from runbook_lib.sandbox.world import World
+from runbook_lib.sandbox.entra import tokens
+from runbook_lib.sandbox.graph import app as edge
+from runbook_lib.sandbox.world import grants
+from runbook_lib.sandbox.world.state import TenantState
+from runbook_lib.sandbox.world.world import World
 
 VERIFIER = "7d1c5c0e-4b1e-4a55-9c7e-0a5f6d2b9e11"
 

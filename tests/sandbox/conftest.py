@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import requests
 
-from runbook_lib.sandbox import keys
 from runbook_lib.sandbox.server import Sandbox, serving
-from runbook_lib.sandbox.state import TenantState
-from runbook_lib.sandbox.world import World
+from runbook_lib.sandbox.world import keys
+from runbook_lib.sandbox.world.state import TenantState
+from runbook_lib.sandbox.world.world import World
 from tests.sandbox.signing_in import Client
 
 

@@ -9,12 +9,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 from urllib.parse import quote, urlencode
 
-from runbook_lib.sandbox import edge, schema
-from runbook_lib.sandbox.graph import Caller, Reply
-from runbook_lib.sandbox.keys import Credentials
-from runbook_lib.sandbox.state import Json, Mailbox, TenantState
-from runbook_lib.sandbox.wire import Asked
-from runbook_lib.sandbox.world import World
+from runbook_lib.sandbox.graph import app as graph_app
+from runbook_lib.sandbox.graph.odata import schema
+from runbook_lib.sandbox.graph.routes import Caller, Reply
+from runbook_lib.sandbox.graph.wire import Asked
+from runbook_lib.sandbox.world.keys import Credentials
+from runbook_lib.sandbox.world.state import Json, Mailbox, TenantState
+from runbook_lib.sandbox.world.world import World
 
 MONDAY = datetime(2026, 11, 23, 8, tzinfo=UTC)
 CRONOFY = "10bb7e5b-b80b-4e6e-a209-f78581dbc79e"
@@ -48,7 +49,7 @@ class Outlook:
         path, _, query = path.partition("?")
         sent = {"content-type": "application/json", **headers}
         asked = Asked(method, version, path, query, sent, raw, "graph.example", "1", "1")
-        return asyncio.run(edge.perform(self.world, caller, asked))
+        return asyncio.run(graph_app.perform(self.world, caller, asked))
 
     def get(self, path: str, **headers: str) -> Any:
         """The JSON of a GET that must succeed."""

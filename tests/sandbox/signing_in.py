@@ -9,8 +9,8 @@ import jwt
 import requests
 
 from runbook_lib.sandbox.server import Sandbox
-from runbook_lib.sandbox.state import App, Json, TenantState
-from runbook_lib.sandbox.world import World
+from runbook_lib.sandbox.world.state import App, Json, TenantState
+from runbook_lib.sandbox.world.world import World
 
 GRAPH_DEFAULT = "https://graph.microsoft.com/.default"
 

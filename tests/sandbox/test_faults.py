@@ -12,9 +12,10 @@ import pytest
 import requests
 from starlette.requests import Request
 
-from runbook_lib.sandbox import control, edge, tokens
-from runbook_lib.sandbox.faults import Fault, Faults
-from runbook_lib.sandbox.graph import GraphError
+from runbook_lib.sandbox import control
+from runbook_lib.sandbox import faults as sandbox_faults
+from runbook_lib.sandbox.entra import tokens
+from runbook_lib.sandbox.faults import Fault, Faults, GraphError
 from runbook_lib.sandbox.server import Sandbox
 from tests.sandbox.asking import VERIFIER, tenant_of
 
@@ -260,4 +261,4 @@ def test_a_reset_outside_a_server_is_an_error_and_not_silence() -> None:
         return {"type": "http.disconnect"}
 
     with pytest.raises(ConnectionResetError):
-        asyncio.run(edge.abort(Request({"type": "http"}, nothing)))
+        asyncio.run(sandbox_faults.abort(Request({"type": "http"}, nothing)))

@@ -6,9 +6,11 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import requests
 
-from runbook_lib.sandbox import connection, control, spaceiq
+from runbook_lib.sandbox import control
 from runbook_lib.sandbox.server import Sandbox
-from runbook_lib.sandbox.state import Json, TenantState
+from runbook_lib.sandbox.spaceiq import api
+from runbook_lib.sandbox.world import spaceiq_connection
+from runbook_lib.sandbox.world.state import Json, TenantState
 from runbook_lib.steps.activate import unwrapped
 from tests.sandbox.person import Browser, Page
 from tests.sandbox.signing_in import Client, tenant_of
@@ -77,7 +79,7 @@ def acts(tenant: TenantState) -> list[tuple[str, str]]:
 
 def calendars(sandbox: Sandbox, session: requests.Session) -> list[str]:
     """The rooms whose calendar SpaceIQ's API shows."""
-    headers = {"Authorization": f"Bearer {spaceiq.token(sandbox.world, 'relecloud')}"}
+    headers = {"Authorization": f"Bearer {api.token(sandbox.world, 'relecloud')}"}
     query = {"query": "{ spaces { edges { node { calendar { email } } } } }"}
     answer: Json = session.post(f"{sandbox.url}/queries", json=query, headers=headers).json()
     nodes = [edge["node"] for edge in answer["data"]["spaces"]["edges"]]
@@ -95,7 +97,7 @@ def test_the_whole_change_goes_through_and_the_rooms_come_in(
     second = private.presses("Accept")
     assert all(name in second.text for name in DOCUMENTED)
     assert private.presses("Accept").heading == "Your calendar is connected"
-    assert connection.roles(tenant) == DOCUMENTED
+    assert spaceiq_connection.roles(tenant) == DOCUMENTED
     assert grants(tenant) == [(ADMIN, "openid email"), ("everybody", "openid email")]
     assert {by for _, by in acts(tenant)} == {ADMIN}
     assert [act for act, _ in acts(tenant)].count("Add app role assignment to service principal") == 4
@@ -163,7 +165,7 @@ def test_the_link_in_the_everyday_browser_goes_on_as_whoever_is_signed_in(
     page = browser.presses("Return to the application")
     assert page.heading == "Your calendar is not connected"
     assert grants(tenant) == [(MANAGER, "openid email")]
-    assert (connection.roles(tenant), tenant.integration.state) == ([], "waiting")
+    assert (spaceiq_connection.roles(tenant), tenant.integration.state) == ([], "waiting")
 
 
 def test_out_of_the_trap_an_admin_may_sign_in_on_the_same_page(browser: Browser, tenant: TenantState) -> None:
@@ -211,7 +213,7 @@ def test_another_tenant_s_admin_connects_the_wrong_tenant(
     signed_in(private, activated(browser), "admin@treyresearch.example")
     private.presses("Accept")
     assert private.presses("Accept").heading == "Your calendar is connected"
-    assert (connection.roles(other), connection.roles(tenant)) == (DOCUMENTED, [])
+    assert (spaceiq_connection.roles(other), spaceiq_connection.roles(tenant)) == (DOCUMENTED, [])
     assert {by for _, by in acts(other)} == {"admin@treyresearch.example"}
     assert (grants(tenant), acts(tenant)) == ([], [])
     control.advance(sandbox.world, {"seconds": 3600})
@@ -237,7 +239,7 @@ def test_the_second_screen_cancelled_is_half_a_consent(browser: Browser, private
     private.presses("Accept", on_behalf="1")
     page = private.presses("Cancel")
     assert (page.heading, "AADSTS65004" in page.text) == ("Your calendar is not connected", True)
-    assert (connection.roles(tenant), grants(tenant)) == ([], [("everybody", "openid email")])
+    assert (spaceiq_connection.roles(tenant), grants(tenant)) == ([], [("everybody", "openid email")])
     assert tenant.integration.state == "waiting"
     page = private.opens(link)
     assert (page.heading, "used already" in page.text) == ("This link cannot be used", True)
@@ -255,7 +257,7 @@ def test_after_half_a_consent_a_fresh_link_finishes_it(browser: Browser, private
     page = private.presses("Office 365")
     assert "Calendars.ReadWrite" in page.text, "the first screen was accepted before: only the second one comes"
     assert private.presses("Accept").heading == "Your calendar is connected"
-    assert connection.roles(tenant) == DOCUMENTED
+    assert spaceiq_connection.roles(tenant) == DOCUMENTED
 
 
 def test_a_link_expires(browser: Browser, private: Browser, sandbox: Sandbox, tenant: TenantState) -> None:
@@ -291,7 +293,7 @@ def test_a_wrong_domain_is_taken_and_keeps_the_rooms_away(
 
 @pytest.mark.parametrize("typed", ["", "admin@relecloud.example", "https://relecloud.example", "<b>"])
 def test_what_is_no_domain_is_asked_for_again(browser: Browser, tenant: TenantState, typed: str) -> None:
-    connection.delete(tenant)
+    spaceiq_connection.delete(tenant)
     browser.opens(f"{START}/spaceiq/activate")
     assert "Enter a domain name" in browser.presses("Activate", domain=typed).text
     assert "<b>" not in browser.response.text
@@ -317,7 +319,7 @@ def test_deleting_leaves_what_entra_granted(browser: Browser, private: Browser, 
     private.presses("Accept")
     browser.opens(f"{START}/spaceiq/delete")
     browser.presses("Yes")
-    assert (tenant.integration.state, connection.roles(tenant)) == ("available", DOCUMENTED)
+    assert (tenant.integration.state, spaceiq_connection.roles(tenant)) == ("available", DOCUMENTED)
 
 
 def test_the_mail_shows_only_to_whom_it_was_sent_and_its_wrapped_link_is_the_same(browser: Browser) -> None:

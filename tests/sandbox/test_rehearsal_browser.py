@@ -6,8 +6,8 @@ import pytest
 import requests
 from playwright.sync_api import Browser, Page, expect
 
-from runbook_lib.sandbox import connection
 from runbook_lib.sandbox.server import Sandbox
+from runbook_lib.sandbox.world import spaceiq_connection
 from tests.programs import PATIENCE, chromium
 from tests.sandbox.signing_in import Client, tenant_of
 
@@ -35,7 +35,7 @@ def test_a_person_goes_through_the_change_and_steps_into_the_trap_once(sandbox: 
     with chromium() as browser:
         go_through_the_change(window(browser, sandbox), window(browser, sandbox))
     assert _roles_in_graph(client) == 4
-    assert connection.roles(tenant_of(sandbox, "contoso")), "no other tenant was touched"
+    assert spaceiq_connection.roles(tenant_of(sandbox, "contoso")), "no other tenant was touched"
 
 
 def go_through_the_change(everyday: Page, private: Page) -> None:

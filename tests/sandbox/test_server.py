@@ -14,9 +14,10 @@ import requests
 import yaml
 from cryptography import x509
 
-from runbook_lib.sandbox import keys, lock
+from runbook_lib.sandbox import server as lock
 from runbook_lib.sandbox.server import Sandbox, describe, listen, prepare, run_forever, serving
-from runbook_lib.sandbox.world import Json
+from runbook_lib.sandbox.world import keys
+from runbook_lib.sandbox.world.world import Json
 from tests.sandbox.signing_in import Client
 
 

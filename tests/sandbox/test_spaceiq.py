@@ -9,14 +9,15 @@ from typing import Any
 import pytest
 import requests
 
-from runbook_lib import spaceexport
+from runbook_lib.clients.spaceiq import export as spaceiq_export
 from runbook_lib.model import SpaceSource
-from runbook_lib.sandbox import edge, graphql, spaceiq
-from runbook_lib.sandbox.expand_spaces import add_spaces
+from runbook_lib.sandbox import faults as sandbox_faults
 from runbook_lib.sandbox.faults import Fault
-from runbook_lib.sandbox.graphql import Refused
 from runbook_lib.sandbox.server import Sandbox
-from runbook_lib.sandbox.world import World
+from runbook_lib.sandbox.spaceiq import api, graphql
+from runbook_lib.sandbox.spaceiq.graphql import Refused
+from runbook_lib.sandbox.world.expand_spaces import add_spaces
+from runbook_lib.sandbox.world.world import World
 
 BOOK = (
     "mutation($input:CreateCalendarEventInput!){"
@@ -29,7 +30,7 @@ class Caller:
 
     def __init__(self, sandbox: Sandbox, session: requests.Session) -> None:
         self.sandbox, self.session = sandbox, session
-        self.token = spaceiq.token(sandbox.world, "contoso")
+        self.token = api.token(sandbox.world, "contoso")
 
     def post(self, document: str, header: str = "", **variables: Any) -> requests.Response:
         headers = {"Authorization": header or f"Bearer {self.token}"}
@@ -68,7 +69,7 @@ def test_a_wrong_token_is_401_and_another_form_of_the_header_is_taken(caller: Ca
 
 
 def test_each_tenant_has_a_token_of_its_own(caller: Caller, sandbox: Sandbox) -> None:
-    caller.token = spaceiq.token(sandbox.world, "northwind")
+    caller.token = api.token(sandbox.world, "northwind")
     assert caller.data("{viewer{company{name}}}")["viewer"]["company"]["name"] == "Northwind Traders"
 
 
@@ -151,7 +152,7 @@ def test_a_taken_room_a_space_without_calendar_and_a_strange_event_are_refused(c
 
 
 def test_ordered_faults_hit_spaceiq_alone(caller: Caller, sandbox: Sandbox) -> None:
-    faults = edge.faults_of(sandbox.world)
+    faults = sandbox_faults.faults_of(sandbox.world)
     faults.order([Fault("429", where="spaceiq", count=1)])
     answers = [caller.post("{viewer{id}}") for _ in range(2)]
     assert [one.status_code for one in answers] == [429, 200]
@@ -187,7 +188,7 @@ def test_the_demo_s_exports_are_what_its_spaceiq_holds(world: World, key: str) -
     tenant = world.tenant(key)
     assert tenant is not None
     path = Path(__file__).parents[2] / "parameters" / f"{key}.spaceiq.csv"
-    export = spaceexport.read(SpaceSource("csv", path, {"space": "Space Name", "email": "Calendar E-mail"}))
+    export = spaceiq_export.read(SpaceSource("csv", path, {"space": "Space Name", "email": "Calendar E-mail"}))
     rooms = [one for one in tenant.spaces.values() if one["type"] == "Meeting Room"]
     assert {row["email"] for row in export.rows} == {one["calendar"] or "" for one in rooms}
     strangers = {one["name"] for one in rooms if one["code"].startswith("X")} | {"Old Annex"}

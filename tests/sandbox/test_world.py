@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from runbook_lib.sandbox import grants, ids
-from runbook_lib.sandbox.catalogue import EXCHANGE, GRAPH, resources, shape
-from runbook_lib.sandbox.keys import Credentials
-from runbook_lib.sandbox.state import Json, TenantState
-from runbook_lib.sandbox.world import SCENARIOS as FOLDER
-from runbook_lib.sandbox.world import World
+from runbook_lib.sandbox.world import grants, ids
+from runbook_lib.sandbox.world.catalogue import EXCHANGE, GRAPH, resources, shape
+from runbook_lib.sandbox.world.keys import Credentials
+from runbook_lib.sandbox.world.state import Json, TenantState
+from runbook_lib.sandbox.world.world import SCENARIOS as FOLDER
+from runbook_lib.sandbox.world.world import World
 
 SCENARIOS = [
     *("adatum", "contoso", "fabrikam", "lamna", "litware", "northwind", "proseware", "relecloud", "tailspin"),

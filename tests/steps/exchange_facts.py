@@ -8,11 +8,11 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
-from runbook_lib import exchange
+from runbook_lib.clients import exchange
 from runbook_lib.model import AccessLimit, Json, Look, Tenant
-from runbook_lib.sandbox import exchange as answers
-from runbook_lib.sandbox.state import TenantState
-from runbook_lib.sandbox.world import World
+from runbook_lib.sandbox.exchange import answers
+from runbook_lib.sandbox.world.state import TenantState
+from runbook_lib.sandbox.world.world import World
 from tests.steps.facts import NOW, TENANT, look
 
 NOBODY: Any = SimpleNamespace(verifier=SimpleNamespace(der=b""), verifier_secret="", expired_secret="")

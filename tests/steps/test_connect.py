@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from runbook_lib.model import Json, Status, judge
+from runbook_lib.checks import judge
+from runbook_lib.model import Json, Status
 from runbook_lib.steps import connect
 from tests.steps.facts import TENANT, look, refused
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from runbook_lib.model import Json, Look, Status, judge
-from runbook_lib.sandbox import exchange as answers
+from runbook_lib.checks import judge
+from runbook_lib.model import Json, Look, Status
+from runbook_lib.sandbox.exchange import answers
 from runbook_lib.steps import ews
 from tests.steps.exchange_facts import CRONOFY, raw, tenant
 from tests.steps.facts import look, refused

@@ -6,14 +6,17 @@ from collections.abc import Mapping
 
 import pytest
 
-from runbook_lib import integration
-from runbook_lib.model import Json, Look, Status, judge
-from runbook_lib.steps import access, grants, permissions
+from runbook_lib import vendors
+from runbook_lib.checks import judge
+from runbook_lib.model import Json, Look, Status
+from runbook_lib.steps import permissions
+from runbook_lib.steps.access import checks as access
+from runbook_lib.steps.access import grants
 from tests.steps.facts import TENANT, look, refused
 
 GRAPH, EXCHANGE = "graph-object-id", "exchange-object-id"
-NAMES = {one.id: one.name for one in integration.permissions()}
-APPLICATION = [one.id for one in integration.permissions() if one.kind == "application"]
+NAMES = {one.id: one.name for one in vendors.permissions()}
+APPLICATION = [one.id for one in vendors.permissions() if one.kind == "application"]
 WORK_HOURS = "d91697b0-a708-4c11-a712-8fb2dc081aa2"
 """Calendars.ReadWrite.All: by its name a calendar permission, by its meaning work hours and locations."""
 
@@ -26,7 +29,7 @@ RESOURCES = {
             "displayName": "Microsoft Graph",
             "appRoles": [{"id": i, "value": NAMES[i]} for i in APPLICATION]
             + [{"id": WORK_HOURS, "value": "Calendars.ReadWrite.All"}],
-            "oauth2PermissionScopes": [{"id": one.id, "value": one.name} for one in integration.permissions()],
+            "oauth2PermissionScopes": [{"id": one.id, "value": one.name} for one in vendors.permissions()],
         },
     ),
     f"resource {EXCHANGE}": look(

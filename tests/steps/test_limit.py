@@ -12,10 +12,12 @@ from typing import Any
 
 import pytest
 
-from runbook_lib import records, settings
-from runbook_lib.model import AccessLimit, Confirmation, Json, Look, Status, judge
-from runbook_lib.steps import limit
-from runbook_lib.steps.reach import Reach
+from runbook_lib import settings
+from runbook_lib.checks import judge
+from runbook_lib.model import AccessLimit, Confirmation, Json, Look, Status
+from runbook_lib.runs import folder, record
+from runbook_lib.steps.access import limit
+from runbook_lib.steps.access.reach import Reach
 from tests.steps.exchange_facts import CRONOFY, POLICY, imported, raw, tenant
 from tests.steps.facts import NOW, look, refused
 
@@ -283,8 +285,8 @@ def test_the_words_of_the_run_and_of_the_tenant_file_are_archived_and_the_earlie
     others = [said("Sam", 2), said("Lynne", 9, confirmed=False), said("Robin", 9, key="disconnected")]
     of = limit.read(Graph(), known, others)  # type: ignore[arg-type]
     path = tmp_path / "06.raw.json"
-    path.write_bytes(records.raw_json(of))
-    facts = limit.parse({**raw(), **records.read_raw(path)}, tenant())
+    path.write_bytes(record.raw_json(of))
+    facts = limit.parse({**raw(), **record.read_raw(path)}, tenant())
     assert facts.confirmed == (NOW - timedelta(days=2), "Sam")
 
 
@@ -294,9 +296,9 @@ def test_archived_answers_judged_again_come_to_the_same(tmp_path: Path) -> None:
         tenant(replace(POLICY, pilots=("joni@contoso.example",))),
     )
     path = tmp_path / "06.raw.json"
-    path.write_bytes(records.raw_json(of))
-    settings_of_record = json.loads(records.to_json(settings.plain(known)))
-    again = limit.parse(records.read_raw(path), settings.revive(settings_of_record))
+    path.write_bytes(record.raw_json(of))
+    settings_of_record = json.loads(folder.to_json(settings.plain(known)))
+    again = limit.parse(record.read_raw(path), settings.revive(settings_of_record))
     assert judge(again) == judge(limit.parse(of, known))
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from runbook_lib.model import Json, Look, Status, judge
+from runbook_lib.checks import judge
+from runbook_lib.model import Json, Look, Status
 from runbook_lib.steps import preflight
 from tests.steps.facts import TENANT, look, refused
 

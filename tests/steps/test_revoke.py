@@ -7,13 +7,14 @@ from dataclasses import replace
 
 import pytest
 
-from runbook_lib import graph as door
+from runbook_lib.clients import http as clients_http
+from runbook_lib.clients.graph.client import Graph
 from runbook_lib.errors import Forbidden, UsageError
-from runbook_lib.graph import Graph
 from runbook_lib.model import Answer, Json, Raw, Tenant
-from runbook_lib.prompts import Prompt
-from runbook_lib.sandbox.world import TenantState
-from runbook_lib.steps import access, grants, revoke
+from runbook_lib.notebook.prompts import Prompt
+from runbook_lib.sandbox.world.world import TenantState
+from runbook_lib.steps.access import checks as access
+from runbook_lib.steps.access import grants, revoke
 from tests.steps.facts import TENANT
 from tests.steps.test_grants import ALL_ROLES, BOTH, WORK_HOURS, delegated, raw, role
 
@@ -108,15 +109,15 @@ def test_only_the_tenants_own_domain_starts_the_removal(text: str) -> None:
 def test_the_sandbox_removes_and_a_second_time_finds_nothing_to_do(
     sandbox: object, tenant: Callable[..., Tenant]
 ) -> None:
-    from runbook_lib import signin
+    from runbook_lib.clients.entra import sign_in as entra
 
     adatum = tenant("adatum")
     world = sandbox.world  # type: ignore[attr-defined]
     grant_write(world.tenant("adatum"))
-    with door.session(adatum.cloud) as http:
+    with clients_http.session(adatum.cloud) as http:
 
         def sign_in(calls: tuple[str, ...]) -> Graph:
-            return Graph(adatum, signin.sign_in(adatum, calls, http, attended=False, show=print), http)
+            return Graph(adatum, entra.sign_in(adatum, calls, http, attended=False, show=print), http)
 
         reader = sign_in(access.CALLS)
         before = access.read(reader, adatum)
@@ -132,7 +133,7 @@ def test_the_sandbox_removes_and_a_second_time_finds_nothing_to_do(
 
 def grant_write(state: TenantState) -> None:
     """Give the runbook's own app the two permissions to change grants, as an administrator would."""
-    from runbook_lib.sandbox.ids import app_role_assignment_id, object_id
+    from runbook_lib.sandbox.world.ids import app_role_assignment_id, object_id
 
     graph_app, own_app = "00000003-0000-0000-c000-000000000000", "7d1c5c0e-4b1e-4a55-9c7e-0a5f6d2b9e11"
     resource, own = object_id(state.id, graph_app), object_id(state.id, own_app)

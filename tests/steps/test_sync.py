@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from runbook_lib.model import Finding, Json, Look, RoomPlan, Status, Tenant, judge
-from runbook_lib.steps import sync
-from runbook_lib.steps.rooms import MINUTE
-from runbook_lib.steps.sync import RoomState
+from runbook_lib.checks import judge
+from runbook_lib.model import Finding, Json, Look, RoomPlan, Status, Tenant
+from runbook_lib.steps.sync import checks as sync
+from runbook_lib.steps.sync.checks import RoomState
+from runbook_lib.steps.sync.states import MINUTE
 from tests.steps import exchange_facts
 from tests.steps.facts import NOW, TENANT, look, refused
 

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
-from runbook_lib.model import Finding, Json, Look, Status, judge
-from runbook_lib.steps import permissions, trail
+from runbook_lib.checks import judge
+from runbook_lib.model import Finding, Json, Look, Status
+from runbook_lib.steps import permissions
+from runbook_lib.steps.access import audit_log
 from tests.steps.facts import NOW, TENANT, look
 from tests.steps.test_grants import ALL_ROLES, BOTH, raw
 
@@ -45,7 +47,7 @@ def role(value: str, **more: Any) -> Json:
 
 def consent(permissions_: str = "[] => [[Scope: openid email]]; ") -> Json:
     return record(
-        trail.CONSENT,
+        audit_log.CONSENT,
         changed(ConsentAction_Permissions=permissions_, ConsentContext_IsAdminConsent="True"),
         target="sp",
     )
@@ -60,7 +62,7 @@ def scope(new: str, old: str | None = None) -> Json:
 
 
 def test_the_records_of_one_consent_are_one_act() -> None:
-    (act,) = trail.events(look("a", role("Place.Read.All"), scope(" openid email"), consent()), "sp")
+    (act,) = audit_log.events(look("a", role("Place.Read.All"), scope(" openid email"), consent()), "sp")
     assert (act.by, act.by_person, act.admin_consent, act.amended) == (TENANT.admin, True, True, False)
     assert set(act.permissions) == {"Place.Read.All", "openid", "email"}
     assert act.at == datetime(2026, 11, 20, 21, 10, 0, 123456, tzinfo=UTC)
@@ -71,8 +73,8 @@ def test_the_order_of_records_and_of_properties_does_not_matter() -> None:
     for row in rows:
         row["targetResources"][0]["modifiedProperties"].reverse()
         row["targetResources"].reverse()
-    (turned,) = trail.events(look("a", *reversed(rows)), "sp")
-    (straight,) = trail.events(look("a", role("Place.Read.All"), scope(" openid email"), consent()), "sp")
+    (turned,) = audit_log.events(look("a", *reversed(rows)), "sp")
+    (straight,) = audit_log.events(look("a", role("Place.Read.All"), scope(" openid email"), consent()), "sp")
     assert set(turned.permissions) == set(straight.permissions)
     assert turned.by == straight.by
 
@@ -87,22 +89,22 @@ def test_the_order_of_records_and_of_properties_does_not_matter() -> None:
     ],
 )
 def test_what_granted_nothing_to_this_application_is_no_act(row: Json) -> None:
-    assert trail.events(look("a", row), "sp") == ()
+    assert audit_log.events(look("a", row), "sp") == ()
 
 
 def test_of_an_amended_consent_only_what_is_new_was_granted_by_it() -> None:
     amended = "[[Scope: openid email]] => [[Scope: openid email Mail.Read]]; "
-    (act,) = trail.events(look("a", scope(" openid email Mail.Read", " openid email"), consent(amended)), "sp")
+    (act,) = audit_log.events(look("a", scope(" openid email Mail.Read", " openid email"), consent(amended)), "sp")
     assert act.permissions == ("Mail.Read",)
     assert act.amended
 
 
 def test_a_grant_by_a_program_names_the_program() -> None:
     program: Json = {"initiatedBy": {"user": None, "app": {"displayName": "Tenant Automation"}}}
-    acts = trail.events(look("a", role("Mail.ReadWrite", **program)), "sp")
+    acts = audit_log.events(look("a", role("Mail.ReadWrite", **program)), "sp")
     assert (acts[0].by, acts[0].by_person) == ("Tenant Automation", False)
-    assert trail.who(acts, "Mail.ReadWrite") == "the application Tenant Automation"
-    assert trail.who(acts, "Mail.Read") == ""
+    assert audit_log.who(acts, "Mail.ReadWrite") == "the application Tenant Automation"
+    assert audit_log.who(acts, "Mail.Read") == ""
 
 
 def judged(audit: Look, **changes: Look) -> list[Finding]:

@@ -1,0 +1,1 @@
+"""The same batch on the workers of a Dask cluster that share a folder."""

@@ -1,0 +1,1 @@
+"""A notebook run by papermill without sockets: the kernel in our own process."""

@@ -1,0 +1,147 @@
+"""A process per tenant: forked from a warm parent where that is safe, started afresh elsewhere; ended in time."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Executor, ProcessPoolExecutor
+from contextlib import contextmanager
+from multiprocessing.context import ForkServerContext, SpawnContext
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from runbook_lib.clients.graph import budget
+from runbook_lib.model import Json
+from runbook_lib.runs import folder
+
+Target = Callable[..., None]
+"""What runs in the process: target(key, *arguments, events)."""
+MOST_HELPERS = 16
+"""More gain little, and Windows waits for no more than 61 at once."""
+
+
+def forks() -> bool:
+    """Tell whether tenants' processes are forked and execute their notebooks themselves, the fast way.
+
+    macOS's own libraries do not survive a fork and Windows has none; RUNBOOK_PLAIN asks for the plain way anywhere.
+    """
+    return sys.platform == "linux" and "RUNBOOK_PLAIN" not in os.environ
+
+
+def _context() -> ForkServerContext | SpawnContext:
+    if not forks():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["runbook_lib.batch.preload"])
+    return context
+
+
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """Keep multiprocessing from importing the driver's script into every tenant's process: nothing there is needed."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
+@contextmanager
+def helpers() -> Iterator[Executor]:
+    """Give fresh processes, one a core, for what Python computes; they end with this one, however that ends."""
+    cores, context = min(os.cpu_count() or 1, MOST_HELPERS), multiprocessing.get_context("spawn")
+    with _without_main(), ProcessPoolExecutor(cores, context, _end_with_parent) as executor:
+        yield executor
+
+
+class Worker:
+    """One tenant's process, and what the parent knows of it."""
+
+    def __init__(self, key: str, target: Target, arguments: tuple[Any, ...], deadline_seconds: float) -> None:
+        context = _context()
+        self.key = key
+        self.events, theirs = context.Pipe(duplex=False)
+        handle, words = tempfile.mkstemp(prefix=f"runbook-{key}-", suffix=".log")
+        os.close(handle)
+        self._words, self._last = Path(words), list[str]()
+        what = (target, (key, *arguments, theirs), self._words, dict(os.environ))
+        self.process: BaseProcess = context.Process(target=_begin, args=what, name=key)
+        with _without_main():
+            self.process.start()
+        theirs.close()
+        self.began = time.monotonic()
+        self.deadline = self.began + deadline_seconds
+        self.over = False
+
+    @property
+    def seconds(self) -> float:
+        """Return how long the process has been at it."""
+        return time.monotonic() - self.began
+
+    def news(self) -> Iterator[Json]:
+        """Yield what the tenant's process said since last time; notice its end, and end it past its deadline."""
+        try:
+            while self.events.poll():
+                yield self.events.recv()
+        except (EOFError, OSError):  # OSError: it was killed in the middle of a word
+            self.end()
+        if time.monotonic() > self.deadline and not self.over:
+            self.end()
+
+    def why(self, step: str) -> str:
+        """Say why the process left no result; `step` is where it stood."""
+        where = f" in {step}" if step else ""
+        if time.monotonic() > self.deadline:
+            return f"The tenant took too long{where} and was ended. Run it again alone."
+        what = f"The tenant's process ended unexpectedly{where} (exit code {self.process.exitcode})."
+        return " ".join([what, *self._last])
+
+    def end(self, patience_seconds: float = 5) -> None:
+        """Wait for the process, killing it when it does not end by itself."""
+        self.process.join(timeout=patience_seconds if time.monotonic() <= self.deadline else 0)
+        if self.process.is_alive():
+            self.process.kill()
+            self.process.join()
+        if not self.over:
+            self._last = self._words.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-3:]
+            self._words.unlink()
+        self.events.close()
+        self.over = True
+
+
+def _begin(target: Target, arguments: tuple[Any, ...], words: Path, environment: Mapping[str, str]) -> None:
+    """Run `target` with the driver's environment; whatever the process prints goes to its file of words."""
+    os.environ.clear()
+    os.environ.update(environment, RUNBOOK_UNATTENDED="1")
+    os.environ[budget.VARIABLE] = str(folder.home("outputs") / "_budgets")
+    with words.open("wb") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    _end_with_parent()
+    target(*arguments)
+    arguments[-1].close()
+
+
+def _end_with_parent() -> None:
+    """Let this process end at once when its parent's does, however that ended, and by nothing else.
+
+    Ctrl+C is the parent's business: a driver ends its tenants itself, and --resume takes them up again.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_wait_for_parent, daemon=True).start()
+
+
+def _wait_for_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent:
+        parent.join()
+        os._exit(1)

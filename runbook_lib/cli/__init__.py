@@ -1,0 +1,1 @@
+"""The command `runbook`: one command, one file; what they print."""

@@ -1,0 +1,1 @@
+"""Every service that is asked, over one HTTP edge."""

@@ -1,0 +1,1 @@
+"""Microsoft Graph: asked, paged, batched, waited for."""

@@ -1,0 +1,95 @@
+"""What all tenants' processes together may ask Graph in the name of one app: a count and a pause in a locked file.
+
+Graph counts the requests of an app over all tenants: https://learn.microsoft.com/graph/throttling-limits. Whoever is
+told that the whole app has to wait tells the others here. Every process of a batch, on every machine that shares the
+outputs folder, finds the file by the environment; a person's own notebooks have none and need none. Workers of a
+cluster that share no folder have a file each, and an equal part of the limit.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+
+from runbook_lib import vendors
+from runbook_lib.runs import lock
+
+VARIABLE = "RUNBOOK_BUDGETS"
+"""The folder with a file for each app, in the environment of a batch's processes."""
+SHARERS = "RUNBOOK_BUDGET_SHARERS"
+"""How many workers of a cluster ask in the app's name without sharing that folder: each takes its part."""
+WINDOW_SECONDS = 10
+MOST: int = vendors.facts()["graph_limits"]["app_per_10_s"]
+
+
+@dataclass(slots=True)
+class _State:
+    """What is in the file: when the window began, what was asked in it, and until when nobody asks; Unix seconds."""
+
+    begun: float = 0.0
+    asked: int = 0
+    closed_until: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """The budget of one app; every look into the file is a lock of some microseconds."""
+
+    path: Path
+    most: int = MOST
+
+    def take(self, now: datetime, requests: int) -> float:
+        """Take the right to send so many requests and return 0; or take nothing and return the seconds to wait."""
+        at = now.timestamp()
+        with self._state() as state:
+            if not state.begun <= at < state.begun + WINDOW_SECONDS:
+                state.begun, state.asked = at, 0
+            if at < state.closed_until:
+                return state.closed_until - at
+            if state.asked and state.asked + requests > self.most:
+                return state.begun + WINDOW_SECONDS - at
+            state.asked += requests
+            return 0.0
+
+    def close(self, until: datetime) -> None:
+        """Let nobody ask until then, or until a later time that was said already."""
+        with self._state() as state:
+            state.closed_until = max(state.closed_until, until.timestamp())
+
+    @contextmanager
+    def _state(self) -> Iterator[_State]:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("a+b") as file:
+            lock.take(file.fileno(), wait=True)
+            file.seek(0)
+            state = _read(file.read())
+            yield state
+            file.truncate(0)
+            file.write(json.dumps(asdict(state)).encode())
+
+
+def _read(content: bytes) -> _State:
+    try:
+        return _State(**json.loads(content))
+    except (ValueError, TypeError):  # the first to come, or a process was killed while it wrote
+        return _State()
+
+
+def of(client_id: str) -> Budget | None:
+    """Return the budget that this process shares with others for an app; None when it shares none."""
+    folder = os.environ.get(VARIABLE)
+    most = max(1, MOST // int(os.environ.get(SHARERS, "1")))
+    return Budget(Path(folder) / f"{client_id}.json", most) if folder else None
+
+
+def concerns_the_app(headers: Mapping[str, str]) -> bool:
+    """Tell whether lower-cased `headers` of a 429 say that the app has to wait in every tenant, not in this one alone.
+
+    The header names a scope first, one of Tenant_Application, Tenant and Application: the page above.
+    """
+    return headers.get("x-ms-throttle-scope", "").partition("/")[0] == "Application"

@@ -1,0 +1,1 @@
+"""SpaceIQ's spaces, from its API or an export."""

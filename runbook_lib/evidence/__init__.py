@@ -1,0 +1,1 @@
+"""A run closed so that every later change shows, and proved again."""

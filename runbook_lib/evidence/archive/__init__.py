@@ -1,0 +1,1 @@
+"""Sealed runs copied to where nobody can rewrite them."""

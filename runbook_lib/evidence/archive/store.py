@@ -1,0 +1,206 @@
+"""Where sealed runs are kept for good: Azure Blob, S3 or a folder. What is there is never replaced."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Protocol
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from runbook_lib.errors import ArchiveError, UsageError
+from runbook_lib.evidence import bagit
+from runbook_lib.evidence.archive.immutability import Hold, Immutability
+from runbook_lib.runs import folder
+from runbook_lib.runs import lock as locks
+
+AZURE, S3 = ("abfs", "abfss", "az"), ("s3",)
+WRITE_LIKE = (
+    "Write az://CONTAINER/PATH, abfs://CONTAINER@ACCOUNT.dfs.core.windows.net/PATH, s3://BUCKET/PATH or a folder."
+)
+
+CREDENTIAL = re.compile(r"(?i)\b(AccountKey|SharedAccessSignature|sig)=")
+"""What a connection string or a signature holds: https://learn.microsoft.com/azure/storage/common/storage-sas-overview."""
+AZURE_HOST = re.compile(
+    r"[a-z0-9]+\.(dfs|blob)\.core\.(windows\.net|usgovcloudapi\.net|chinacloudapi\.cn)"
+    r"|[a-z0-9]+\.z\d\d\.(dfs|blob)\.storage\.azure\.net"
+)
+"""Hosts that Microsoft runs: https://learn.microsoft.com/azure/storage/common/storage-account-overview."""
+
+NO_CREDENTIAL = "Leave it away; credentials come from the environment (AZURE_STORAGE_*, AWS_*). See docs/archive.md."
+
+
+class Lock(Protocol):
+    """A path of a store that this process alone holds, until it lets it go or dies."""
+
+    def renew(self) -> bool:
+        """Go on holding it, and tell whether we do; raise ArchiveError when the place does not answer."""
+
+    def release(self) -> None:
+        """Let it go; raise ArchiveError when the place does not answer."""
+
+
+class Store(Protocol):
+    """A place for objects by path; every method raises ArchiveError when the place refuses or does not answer."""
+
+    @property
+    def url(self) -> str:
+        """Return the address, good from anywhere."""
+
+    @property
+    def endpoint(self) -> str:
+        """Return whose service it is."""
+
+    @property
+    def identity(self) -> str:
+        """Return what kind of credential it was opened with."""
+
+    def create(self, path: str, content: bytes) -> None:
+        """Keep `content` at `path`; raise FileExistsError, and change nothing, when something is there."""
+
+    def read(self, path: str) -> bytes:
+        """Return the bytes at `path`, as they are kept there now; raise ArchiveError when there are none."""
+
+    def names(self, under: str) -> list[str]:
+        """Return the path, from `under`, of every object below it."""
+
+    def immutability(self, path: str = "", /) -> Immutability:
+        """Return what keeps the place, or the object at `path`, from being changed."""
+
+    def lock(self, path: str) -> Lock | None:
+        """Hold an empty object at `path`, made when it is not there; return None when somebody else holds it.
+
+        Raises UsageError where the service lends no locks.
+        """
+
+
+@contextmanager
+def opened(url: str) -> Iterator[Store]:
+    """Open the place at `url`; raise UsageError for an address that names none or carries a credential.
+
+    Raises ArchiveError when the place does not exist, refuses or does not answer.
+    """
+    if CREDENTIAL.search(url):
+        raise UsageError("The address carries a credential.", NO_CREDENTIAL)
+    scheme = url.partition("://")[0].lower() if "://" in url else ""
+    if scheme in ("", "file"):
+        yield Folder(_path(url) if scheme else Path(url).expanduser())
+    elif scheme in (*AZURE, *S3):
+        _check(url)
+        from runbook_lib.evidence.archive import azure_blob, s3
+
+        with (azure_blob.azure if scheme in AZURE else s3.s3)(url) as cloud:
+            yield cloud
+    else:
+        raise UsageError(f"{scheme}:// is no archive that this runbook knows.", WRITE_LIKE)
+
+
+def _path(url: str) -> Path:
+    parts = urlsplit(url)
+    host = "" if parts.netloc.lower() in ("", "localhost") else f"//{parts.netloc}"
+    if host and os.name != "nt":
+        raise UsageError(f"{url} names another computer's folder.", "Mount the share and name the folder.")
+    return Path(url2pathname(host + parts.path))
+
+
+def _check(url: str) -> None:
+    """Refuse an address that opens anything, as it stands in logs, or that would take our token to a stranger."""
+    parts = urlsplit(url)
+    keyed = parts.password is not None or (parts.scheme == "s3" and parts.username is not None)
+    if keyed or parts.query or parts.fragment:
+        raise UsageError(f"The {parts.scheme}:// address carries a credential or a query.", NO_CREDENTIAL)
+    if not parts.hostname:
+        raise UsageError(f"{url} names no container or bucket.", WRITE_LIKE)
+    if "@" in parts.netloc and not AZURE_HOST.fullmatch(parts.hostname):
+        remedy = f"{WRITE_LIKE} For a host of your own name it in AZURE_STORAGE_CONNECTION_STRING, and write az://."
+        raise UsageError(f"{parts.hostname} is not Azure's, so no sign-in is sent there.", remedy)
+
+
+class Folder:
+    """A folder, on this computer or a share."""
+
+    endpoint = "file system"
+    identity = "the account that runs this"
+
+    def __init__(self, place: Path) -> None:
+        """Open a folder that is there: a share that is not mounted would be an archive on the wrong disk."""
+        if not place.is_dir():
+            raise ArchiveError(f"There is no folder {place}.", "Make it, or mount the share it lies on.")
+        self.place = place.absolute()
+        self.url = self.place.as_uri()
+
+    def create(self, path: str, content: bytes) -> None:
+        """Write the file in one piece; FileExistsError when it is there."""
+        try:
+            folder.write_new(self.place / path, content)
+        except ArchiveError as error:
+            if isinstance(error.__cause__, FileExistsError):
+                raise error.__cause__ from None
+            raise ArchiveError(
+                error.message, "Free space or correct the permissions there, then push again."
+            ) from error
+
+    def read(self, path: str) -> bytes:
+        """Return the file's bytes."""
+        try:
+            return (self.place / path).read_bytes()
+        except OSError as error:
+            raise _unreadable(self.place / path, error) from error
+
+    def names(self, under: str) -> list[str]:
+        """Return every file below `under`; a share that fails is no empty folder."""
+        top = self.place / under
+        try:
+            return sorted(path.relative_to(top).as_posix() for path in bagit.files(top))
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise _unreadable(top, error) from error
+
+    def immutability(self, _path: str = "", /) -> Immutability:
+        """Say that nothing can be said."""
+        return Immutability(
+            Hold.UNKNOWN, "A folder does not show whether its files can be changed; ask whoever runs the storage."
+        )
+
+    def lock(self, path: str) -> Lock | None:
+        """Lock the file at `path`; the system, or the share's server, lets it go when this process dies."""
+        file = self.place / path
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            opened = file.open("ab")
+        except OSError as error:
+            raise ArchiveError(f"{file} cannot be written: {error.strerror}.", "Correct the permissions.") from error
+        try:
+            locks.take(opened.fileno(), wait=False)
+        except BlockingIOError:
+            opened.close()
+            return None
+        except OSError as error:
+            opened.close()
+            raise ArchiveError(f"{file} cannot be locked: {error.strerror}.", "Take a share with locks.") from error
+        return FileLock(opened)
+
+
+def _unreadable(path: Path, error: OSError) -> ArchiveError:
+    remedy = "Correct the permissions, or mount the share again; then repeat the command."
+    return ArchiveError(f"{path} cannot be read: {error.strerror}.", remedy)
+
+
+@dataclass(frozen=True, slots=True)
+class FileLock:
+    """A locked file, for as long as it is open."""
+
+    file: BinaryIO
+
+    def renew(self) -> bool:
+        """Tell that it is held, as far as anybody here knows: no server of a share says that it gave a lock up."""
+        return True
+
+    def release(self) -> None:
+        """Close the file."""
+        self.file.close()

@@ -1,0 +1,1 @@
+"""What runs inside a kernel, and what opens one."""

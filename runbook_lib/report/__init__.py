@@ -1,0 +1,1 @@
+"""What is read afterwards: the pages, notices and documents made of records."""

@@ -1,0 +1,1 @@
+"""The mailbox store, and what Exchange Online's cmdlets answer about it."""

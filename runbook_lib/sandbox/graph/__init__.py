@@ -1,0 +1,1 @@
+"""Microsoft Graph: its door, its routes and its wire."""

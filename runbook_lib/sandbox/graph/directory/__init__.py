@@ -1,0 +1,1 @@
+"""Graph's directory: principals, grants, policies, audit."""

@@ -1,0 +1,1 @@
+"""What OData asks of an answer: filters, selection, paging."""

@@ -1,0 +1,1 @@
+"""Graph's calendars and mailboxes."""

@@ -1,0 +1,1 @@
+"""The pages that people see: SpaceIQ's settings, the mail, Cronofy."""

@@ -1,0 +1,1 @@
+"""SpaceIQ's API."""

@@ -1,0 +1,102 @@
+"""Step 6, opt-in: remove what Cronofy holds and nobody documents. The one place that changes a tenant."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from runbook_lib.errors import Forbidden, UsageError
+from runbook_lib.model import Answer, Confirmation, Raw, Tenant
+from runbook_lib.steps.access import checks as access
+from runbook_lib.steps.access import grants
+from runbook_lib.steps.access.grants import Grant
+
+if TYPE_CHECKING:
+    from runbook_lib.clients.graph.client import Graph
+    from runbook_lib.notebook.prompts import Prompt
+
+CALLS = ("organization", "remove_app_role", "narrow_grant", "remove_grant")
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """One permission to take away, and what became of it; `subject` is what the finding calls it."""
+
+    subject: str
+    resource: str
+    grant: Grant
+    outcome: str = "not removed"
+
+
+def subject_of(grant: Grant) -> str:
+    """Return what the finding `no-extra-permissions` and the tenant file call this grant."""
+    return f"{grant.name} ({grant.kind})"
+
+
+def plan(raw: Raw, tenant: Tenant, *, attended: bool) -> tuple[Removal, ...]:
+    """Return what may be removed: every extra with somebody there to decide, else only what the tenant file names."""
+    extra = grants.extras(grants.held(raw))
+    chosen = [one for one in extra if attended or subject_of(one) in tenant.revoke]
+    return tuple(Removal(subject_of(one), one.resource, one) for one in chosen)
+
+
+def word(tenant: Tenant, planned: tuple[Removal, ...], *, attended: bool) -> str:
+    """Return the word that stands in the form: nobody attending, naming the grants in the tenant file is the word."""
+    return tenant.domain if planned and not attended else ""
+
+
+def typed(tenant: Tenant) -> Callable[[str], str]:
+    """Return what accepts the tenant's domain as the word that starts the removal, and nothing else."""
+
+    def keep(text: str) -> str:
+        if text.strip().lower() != tenant.domain:
+            raise UsageError("That is not the tenant's domain, so nothing is removed.", f"Type {tenant.domain}.")
+        return tenant.domain
+
+    return keep
+
+
+def carry_out(
+    planned: Iterable[Removal], go: Prompt, sign_in: Callable[[tuple[str, ...]], Graph], raw: Raw
+) -> tuple[Removal, ...]:
+    """Remove the planned grants one by one if the word was given, and return what became of each.
+
+    Signs in anew, with the permission to change, only when there is something to remove. What is gone already counts
+    as removed; a refusal leaves the rest untouched and says why.
+    """
+    planned = tuple(planned)
+    if not planned or not (isinstance(go.result, Answer) and go.result.value):
+        return planned
+    writer = sign_in(CALLS)
+    return tuple(_remove(writer, one, planned, raw) for one in planned)
+
+
+def _remove(writer: Graph, one: Removal, planned: tuple[Removal, ...], raw: Raw) -> Removal:
+    grant = one.grant
+    try:
+        if grant.kind == "application":
+            own_id = raw["service_principal"].rows[0]["id"]
+            changed = writer.change("remove_app_role", id=own_id, assignment=grant.held_by)
+        else:
+            changed = _narrow(writer, grant, planned, raw)
+    except Forbidden as refused:
+        return Removal(one.subject, one.resource, grant, f"refused: {refused}")
+    return Removal(one.subject, one.resource, grant, "removed" if changed else "was gone already")
+
+
+def _narrow(writer: Graph, grant: Grant, planned: tuple[Removal, ...], raw: Raw) -> bool:
+    """Leave in the grant what is not planned to go; with nothing left the grant itself goes."""
+    going = {one.grant.name for one in planned if one.grant.held_by == grant.held_by}
+    row = next(row for row in raw["delegated_grants"].rows if row["id"] == grant.held_by)
+    staying = [name for name in row["scope"].split() if name not in going]
+    if staying:
+        return writer.change("narrow_grant", {"scope": " ".join(staying)}, grant=grant.held_by)
+    return writer.change("remove_grant", grant=grant.held_by)
+
+
+def read_again(
+    graph: Graph, tenant: Tenant, raw: Raw, done: Iterable[Removal], said: Iterable[Confirmation] = ()
+) -> Raw:
+    """Return fresh answers when something was removed, else the ones there are."""
+    return access.read(graph, tenant, said) if any(one.outcome == "removed" for one in done) else raw

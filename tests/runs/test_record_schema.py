@@ -1,0 +1,181 @@
+"""A record's shape: every one that we write is as record.schema.json says, older ones stay readable, gaps are named."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from runbook_lib import settings
+from runbook_lib.checks import CHECKS
+from runbook_lib.errors import ArchiveError
+from runbook_lib.evidence import seal
+from runbook_lib.model import Confirmation, Finding, Json, Look, Status
+from runbook_lib.runs import audit, record_schema
+from runbook_lib.runs import record as records
+from runbook_lib.steps.access import checks as access  # noqa: F401 - registers the checks that these records name
+from tests.fake_runs import NOW, SAID, add, complete, new_run, passing, request, two_steps
+
+FOUND = (
+    Finding("no-extra-permissions", "Mail.Read (application)", Status.FAIL, "granted", "Remove it."),
+    Finding("no-extra-permissions", "People.Read (delegated)", Status.ACCEPTED, "granted; accepted"),
+    passing("no-extra-permissions", "User.Read (delegated)"),
+)
+ROLES = {
+    "app_role_assignments": Look("appRoleAssignments of Cronofy", NOW, ({}, {}), 9, complete=False),
+    "delegated_grants": Look("oauth2PermissionGrants", NOW, refusal="lacks Directory.Read.All", complete=False),
+}
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """An empty run."""
+    return new_run(tmp_path / "outputs")
+
+
+def stored(folder: Path, name: str = "06_access") -> Json:
+    """Return a record as its file holds it."""
+    row: Json = json.loads((folder / "data" / f"{name}.json").read_text())
+    return row
+
+
+def write(folder: Path, row: Json) -> Path:
+    path = folder / "data" / "06_access.json"
+    path.write_text(json.dumps(row))
+    return path
+
+
+def faults(row: Json) -> list[str]:
+    thorough = [error.json_path for error in settings.validator(record_schema.schema()).iter_errors(row)]
+    assert record_schema.off_schema(row) == thorough, "the compiled schema overlooks nothing"
+    return thorough
+
+
+def test_the_schema_is_itself_valid() -> None:
+    check = settings.validator({})
+    check.check_schema(record_schema.schema())
+    assert record_schema.schema()["properties"]["schema"]["enum"] == list(range(1, records.SCHEMA + 1))
+
+
+def test_every_record_that_is_written_is_valid(run: Path) -> None:
+    complete(run, confirmations=(SAID, Confirmation("later", "words")), requests=(request(1), request(2, 403)))
+    add(run, "06_access", *FOUND, look=2, raw=ROLES)
+    add(run, "07_sync", look=2, waiting="Step 7 wants step 6 not failed.", override="urgent")
+    rows = [stored(run, path.stem) for path in (run / "data").glob("*.json") if not path.name.endswith(".raw.json")]
+    assert len(rows) == 10
+    assert [faults(row) for row in rows] == [[]] * 10
+
+
+def test_a_control_says_criterion_procedure_population_result_and_exceptions(run: Path) -> None:
+    add(run, "06_access", *FOUND, raw=ROLES)
+    [control] = stored(run)["controls"]
+    assert control == {
+        "control": "no-extra-permissions",
+        "criterion": CHECKS["no-extra-permissions"].title,
+        "procedure": ["appRoleAssignments of Cronofy", "oauth2PermissionGrants"],
+        "population": [
+            {"name": "app_role_assignments", "rows": 2, "total": 9, "complete": False},
+            {"name": "delegated_grants", "rows": 0, "total": None, "complete": False},
+        ],
+        "judged": 3,
+        "result": "fail",
+        "exceptions": [
+            {"subject": "Mail.Read (application)", "status": "fail", "saw": "granted"},
+            {"subject": "People.Read (delegated)", "status": "accepted", "saw": "granted; accepted"},
+        ],
+        "evidence": "06_access.raw.json",
+    }
+
+
+def said(key: str, by: str) -> Confirmation:
+    return Confirmation(key, "words", True, by, NOW, "form")
+
+
+PEOPLE: list[tuple[str, str, tuple[Confirmation, ...], str]] = [
+    ("Kim", "dana", (), "yes"),
+    ("dana", "dana", (), "no"),
+    ("", "dana", (said("booking-tested", "Sam"),), "yes"),
+    ("", "dana", (said("booking-tested", "dana"),), "no"),
+    ("Kim", "dana", (said("disconnected", "Kim"),), "no"),
+    ("Kim", "dana", (said("change-approved", "Kim"),), "yes"),
+    ("", "dana", (said("change-approved", "Kim"),), "yes"),
+    ("", "dana", (said("disconnected", "Sam"),), "not shown"),
+    ("", "dana", (Confirmation("booking-tested", "words", by="Sam"),), "not shown"),
+]
+
+
+@pytest.mark.parametrize(("approved", "user", "confirmations", "eyes"), PEOPLE)
+def test_four_eyes_want_somebody_who_did_nothing_himself(
+    approved: str, user: str, confirmations: tuple[Confirmation, ...], eyes: str
+) -> None:
+    operator = {"user": user, "signed_in": {"account": f"{user}@contoso.example"}}
+    found = audit.people([{"approved_by": approved, "planned_by": "Ira"}], [operator], confirmations)
+    assert found["four_eyes"] == eyes
+    assert found["planned"] == ["Ira"]
+    assert f"{user}@contoso.example" in found["executed"]
+
+
+def test_a_record_of_the_first_version_is_valid_and_readable(run: Path) -> None:
+    record = add(run, "06_access", passing())
+    old = stored(run) | {"schema": 1}
+    del old["controls"], old["people"], old["waiting"]
+    path = write(run, old)
+    assert faults(old) == []
+    read = records.read(path)
+    assert (read.schema, read.findings, read.waiting) == (1, record.findings, "")
+    assert faults(old | {"schema": 2}) != []
+
+
+def test_a_record_of_a_newer_version_is_refused_with_what_to_do(run: Path) -> None:
+    add(run, "06_access", passing())
+    with pytest.raises(ArchiveError, match="has version 3 of the record; this runbook knows 2") as refused:
+        records.read(write(run, stored(run) | {"schema": 3}))
+    assert "newer runbook" in refused.value.remedy
+
+
+def without_outcome(row: Json) -> str:
+    del row["outcome"]
+    return "outcome"
+
+
+def without_tenant_name(row: Json) -> str:
+    del row["tenant"]["name"]
+    return "tenant.name"
+
+
+def without_change(row: Json) -> str:
+    del row["settings"]["change"]
+    return "settings.change"
+
+
+def without_population(row: Json) -> str:
+    del row["looks"][0]["complete"]
+    return "looks.0.complete"
+
+
+def without_status(row: Json) -> str:
+    del row["findings"][0]["status"]
+    return "findings.0.status"
+
+
+@pytest.mark.parametrize(
+    "spoil", [without_outcome, without_tenant_name, without_change, without_population, without_status]
+)
+def test_what_a_record_lacks_is_named(run: Path, spoil: Callable[[Json], str]) -> None:
+    add(run, "06_access", passing(), raw=ROLES)
+    row = stored(run)
+    lacking = spoil(row)
+    with pytest.raises(ArchiveError) as refused:
+        records.read(write(run, row))
+    assert f"it lacks {lacking}" in refused.value.message
+
+
+def test_a_record_with_values_of_the_wrong_kind_is_not_sealed(tmp_path: Path) -> None:
+    folder = two_steps(tmp_path / "outputs")
+    row = stored(folder)
+    row["looks"][0]["rows"] = "many"
+    write(folder, row)
+    with pytest.raises(ArchiveError, match=r"looks\[0\]\.rows is not as record\.schema\.json says"):
+        seal.seal(folder, clock=lambda: NOW)
