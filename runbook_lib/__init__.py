@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 __all__ = ["ask", "attest", "earlier", "finish", "judge", "raw_of", "sign_in", "start", "tables"]
 
-_HOME = dict.fromkeys(__all__, "run") | {"tables": "", "earlier": "history"}
+_HOME = dict.fromkeys(__all__, "notebook.run") | {"tables": "steps", "earlier": "notebook.earlier"}
 
 
 def __getattr__(name: str) -> object:
-    """Load the module a verb lives in."""
+    """Load the module a verb lives in; a module in its room is one, too."""
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    home = _HOME[name]
-    return getattr(import_module(f"{__name__}.{home}"), name) if home else import_module(f"{__name__}.{name}")
+    home = import_module(f"{__name__}.{_HOME[name]}")
+    return getattr(home, name, None) or import_module(f"{home.__name__}.{name}")

@@ -57,7 +57,7 @@ def check(
         if check_id in CHECKS:
             raise ValueError(f"two checks are called {check_id}")
         facts = next(iter(get_type_hints(rows).values()))
-        step = rows.__module__.rpartition(".")[2]
+        step = rows.__module__.removesuffix(".checks").rpartition(".")[2]
         CHECKS[check_id] = Check(check_id, title, step, looks, remedy, link, facts, rows)
         return rows
 

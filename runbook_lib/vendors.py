@@ -1,4 +1,4 @@
-"""The vendors' facts of integration.yaml, as typed values."""
+"""The vendors' facts of vendors.yaml, as typed values."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Call:
 
 @cache
 def facts() -> Mapping[str, Any]:
-    """Return integration.yaml as it stands."""
+    """Return vendors.yaml as it stands."""
     loaded: Json = yaml.safe_load(SOURCE.read_text(encoding="utf-8"))
     return loaded
 

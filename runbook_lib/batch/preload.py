@@ -9,7 +9,6 @@ import builtins
 import gc
 import importlib
 import os
-import pkgutil
 import sys
 from contextlib import suppress
 from types import SimpleNamespace
@@ -40,6 +39,19 @@ LATE = (
     "typer",
 )
 """What is imported only when it is first used."""
+OURS = (
+    "batch.engine.kernel",
+    "batch.tenant",
+    "clients.entra.sign_in",
+    "clients.graph.client",
+    "evidence.verify",
+    "notebook.earlier",
+    "notebook.private_window",
+    "notebook.run",
+    "report.page",
+    "report.portfolio",
+)
+"""What of ours the notebooks, and what runs them, begin with."""
 
 
 def load() -> None:
@@ -48,14 +60,12 @@ def load() -> None:
     sys.modules.update(absent)  # type: ignore[arg-type]  # how Python notes that a module cannot be imported
     from runbook_lib import steps
 
-    ours = ("batch", "browser", "engine", "evidence", "graph", "history", "portfolio", "report", "run", "signin")
     notebook = SimpleNamespace(kernel=True)  # pandas asks while it is imported whether it shows tables to a terminal
     with patch.object(builtins, "get_ipython", lambda: notebook, create=True):
         importlib.import_module("runbook_lib.steps.tables")
-    for name in (*(f"runbook_lib.{name}" for name in (*ours, "tenantrun")), *LATE):
+    for name in (*(f"runbook_lib.{name}" for name in OURS), *LATE):
         importlib.import_module(name)
-    for step in pkgutil.iter_modules(steps.__path__):
-        importlib.import_module(f"{steps.__name__}.{step.name}")
+    steps.load()
     importlib.import_module("nbformat").validate({"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": []})
     importlib.import_module("runbook_lib.vendors").calls()
     importlib.import_module("runbook_lib.report.controls").supports()
@@ -63,7 +73,7 @@ def load() -> None:
     importlib.import_module("runbook_lib.runs.record_schema").off_schema({})
     importlib.import_module("runbook_lib.evidence.secrets").known_forms()
     with suppress(OSError):  # a tenant that needs the bundle says in words what is wrong with it
-        importlib.import_module("runbook_lib.clients.graph.client").system_trust()
+        importlib.import_module("runbook_lib.clients.http").system_trust()
     pages = importlib.import_module("runbook_lib.report.page")._environment()
     for name in pages.list_templates():
         pages.get_template(name)

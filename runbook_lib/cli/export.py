@@ -7,13 +7,11 @@ from typing import Annotated
 
 import typer
 
-from runbook_lib.cli.main import app
 from runbook_lib.cli.targets import Target, run_folder
 from runbook_lib.cli.terminal import console
 from runbook_lib.errors import UsageError
 
 
-@app.command()
 def export(
     target: Target,
     to: Annotated[Path | None, typer.Option(help="The file; default: TENANT-RUN.xlsx in this folder.")] = None,

@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
 
 import typer
 
-from runbook_lib.cli import app as register
-from runbook_lib.cli import demo, doctor, new, notify, oscal, sandbox, seal, signout, status
+from runbook_lib.cli import app as app_command
+from runbook_lib.cli import (
+    demo,
+    doctor,
+    export,
+    new,
+    notify,
+    oscal,
+    recheck,
+    run,
+    sandbox,
+    seal,
+    signout,
+    status,
+)
+from runbook_lib.cli import open as open_command
 from runbook_lib.cli import push as push_command
 from runbook_lib.cli import verify as verify_command
 from runbook_lib.cli.terminal import console, speak_utf_8
 from runbook_lib.errors import RunbookError
-
-if TYPE_CHECKING:
-    pass
 
 app = typer.Typer(
     name="runbook",
@@ -29,6 +39,30 @@ app = typer.Typer(
 )
 
 
+COMMANDS = (
+    run.run,
+    status.status,
+    open_command.open_,
+    seal.seal,
+    verify_command.verify,
+    push_command.push,
+    export.export,
+    recheck.recheck,
+    new.new,
+    app_command.app,
+    doctor.doctor,
+    signout.signout,
+    demo.demo,
+    sandbox.sandbox,
+    oscal.oscal,
+    notify.notify,
+)
+"""In the order in which `--help` and README tell them."""
+
+for command in COMMANDS:
+    app.command(name=command.__name__.rstrip("_"))(command)
+
+
 def main() -> None:
     """Run the command; an error is two sentences on standard error and its documented exit code."""
     speak_utf_8()
@@ -37,21 +71,3 @@ def main() -> None:
     except RunbookError as error:
         console(stderr=True).print("\n".join(error._render_traceback_()), markup=False, highlight=False, soft_wrap=True)
         sys.exit(error.exit_code)
-
-
-app.command()(status.status)
-
-
-app.command()(seal.seal)
-app.command()(verify_command.verify)
-app.command()(push_command.push)
-
-
-app.command()(new.new)
-app.command()(register.app)
-app.command()(doctor.doctor)
-app.command()(signout.signout)
-app.command()(demo.demo)
-app.command()(sandbox.sandbox)
-app.command()(oscal.oscal)
-app.command()(notify.notify)

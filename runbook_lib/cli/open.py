@@ -6,11 +6,9 @@ from typing import Annotated
 
 import typer
 
-from runbook_lib.cli.main import app
 from runbook_lib.cli.terminal import console
 
 
-@app.command(name="open")
 def open_(
     tenant: Annotated[str, typer.Argument(help="Tenant key: the name of a file in parameters/.")],
     browser: Annotated[bool, typer.Option(help="Open a browser, or only say the address.")] = True,

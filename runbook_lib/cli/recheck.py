@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import typer
 
-from runbook_lib.cli.main import app
 from runbook_lib.cli.targets import Target, run_folder
 from runbook_lib.cli.terminal import AsJson, console, print_json
 
 
-@app.command()
 def recheck(target: Target, as_json: AsJson = False) -> None:
     """Judge a run's raw answers again, offline, with this version's checks; exit code 3 when a finding differs."""
     from dataclasses import asdict

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from runbook_lib.cli import notify
-from runbook_lib.cli.main import app
 from runbook_lib.cli.terminal import AsJson, Jobs, print_results, progress
 from runbook_lib.errors import UsageError
 
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
     from runbook_lib.batch.plan import Crew
 
 
-@app.command()
 def run(
     tenants: Annotated[list[str] | None, typer.Argument(help="Tenant keys: the names of files in parameters/.")] = None,
     all_tenants: Annotated[bool, typer.Option("--all", help="Every tenant file in parameters/.")] = False,

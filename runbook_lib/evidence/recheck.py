@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from runbook_lib import settings
 from runbook_lib.checks import judged
@@ -35,11 +36,16 @@ def recheck(folder: Path) -> tuple[Difference, ...]:
 
 def again(folder: Path, record: Record) -> tuple[Finding, ...]:
     """Return the findings that the raw answers of `record` lead to now."""
-    step = import_module(f"runbook_lib.steps.{record.step.partition('_')[2]}")
     tenant = settings.revive(record.settings)
     raw = records.read_raw(folder / "data" / f"{record.name}.raw.json")
-    facts = step.parse(raw, tenant)
+    facts = _module(record.step).parse(raw, tenant)
     return judged(facts if isinstance(facts, tuple) else (facts,), tenant, record.started)
+
+
+def _module(step: str) -> Any:
+    """Return the module that parses a step's answers: the step itself, or the checks of one with a folder."""
+    found = import_module(f"runbook_lib.steps.{step.partition('_')[2]}")
+    return import_module(f"{found.__name__}.checks") if hasattr(found, "__path__") else found
 
 
 def _differences(folder: Path, record: Record) -> list[Difference]:

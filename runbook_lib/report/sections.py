@@ -6,13 +6,14 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 
+from runbook_lib import steps as step_modules
 from runbook_lib.display import frames
 from runbook_lib.display.cards import status_words
 from runbook_lib.display.frames import Table, table
 from runbook_lib.display.times import duration, utc
 from runbook_lib.model import Json, Status
 from runbook_lib.report import controls
-from runbook_lib.report.story import Open, Story, question, register_checks, title
+from runbook_lib.report.story import Open, Story, question, title
 from runbook_lib.runs import audit
 from runbook_lib.runs.folder import JUDGED
 from runbook_lib.runs.record import Record
@@ -208,7 +209,7 @@ def checks(story: Story) -> Table:
 
     `supports` names the controls of known frameworks that it gives evidence for (controls.yaml).
     """
-    register_checks()  # a control says what was asked only for a check that is known
+    step_modules.load()  # a control says what was asked only for a check that is known
     rows = [
         {
             "step": title(record.step),

@@ -5,17 +5,15 @@ Nothing is asked and nothing is judged here; a step without a record is told as 
 
 from __future__ import annotations
 
-import importlib
 import json
-import pkgutil
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runbook_lib import steps as step_modules
+from runbook_lib import steps
 from runbook_lib.checks import CHECKS
 from runbook_lib.errors import ArchiveError
 from runbook_lib.model import Json, Status, worst
@@ -111,15 +109,8 @@ def title(step: str) -> str:
 
 def question(check: str) -> str:
     """Return what a check asks; one that this version does not know keeps its id."""
-    register_checks()
+    steps.load()
     return CHECKS[check].title if check in CHECKS else check
-
-
-@cache
-def register_checks() -> None:
-    """Import every step, so that each check of this version is known by its id."""
-    for module in pkgutil.iter_modules(step_modules.__path__, f"{step_modules.__name__}."):
-        importlib.import_module(module.name)
 
 
 def _stopped(story: Story) -> Iterator[Open]:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from runbook_lib import steps
 from runbook_lib.checks import CHECKS
 from runbook_lib.model import Finding, Json, Status
-from runbook_lib.report import controls, story
+from runbook_lib.report import controls
 from runbook_lib.runs import audit
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "controls.md"
@@ -30,7 +31,7 @@ LAST = {
 
 
 def known_checks() -> set[str]:
-    story.register_checks()
+    steps.load()
     return set(CHECKS)
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import json
-import pkgutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -47,8 +45,8 @@ def test_every_permission_id_is_microsoft_s(kind: str) -> None:
 @pytest.mark.parametrize("method", METHODS)
 def test_the_app_asks_for_what_the_steps_ask_and_can_write_nothing(method: str) -> None:
     asked: set[str] = set()
-    for module in pkgutil.iter_modules(steps.__path__):
-        asked |= set(getattr(importlib.import_module(f"{steps.__name__}.{module.name}"), "CALLS", ()))
+    for module in steps.load():
+        asked |= set(getattr(module, "CALLS", ()))
     app_only = method == "certificate"
     wanted = {vendors.calls()[name].permission(app_only) for name in asked} - {""}
     has = {one.name for one in registration.needs(method)}
@@ -291,7 +289,7 @@ def test_an_answer_that_is_missing_or_wrong_stops_in_words(
 def test_a_person_is_asked_for_what_is_not_given(
     runbook: Runbook, parameters: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("runbook_lib.cli.terminal.person", lambda: True)
+    monkeypatch.setattr("runbook_lib.cli.new.person", lambda: True)
     typed = "dana@contoso.example\n\nadmin@contoso.example\n\nbrowser\ny\n"
     done = runbook("new", "mine", "--cloud", str(parameters.parent / "cloud.yaml"), typed=typed)
     assert done.exit_code == 0, done.output
@@ -303,7 +301,7 @@ def test_a_person_is_asked_for_what_is_not_given(
 def test_a_person_who_mistypes_reads_why_and_is_asked_again(
     runbook: Runbook, parameters: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("runbook_lib.cli.terminal.person", lambda: True)
+    monkeypatch.setattr("runbook_lib.cli.new.person", lambda: True)
     answers = "contoso\ncontoso.example\n\nadmin\nadmin@contoso\nadmin@contoso.example\n\npassword\nbrowser\nn\n"
     done = runbook("new", "mine", "--cloud", str(parameters.parent / "cloud.yaml"), typed=answers)
     assert done.exit_code == 0, done.output

@@ -56,7 +56,7 @@ class Order:
 @cache
 def edition() -> str:
     """Return which runbook this is: its version and what its files hold."""
-    library = Path(__file__).parent
+    library = Path(__file__).parents[2]
     files = [path for path in library.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
     content = hashlib.sha256(b"".join(path.read_bytes() for path in sorted([*files, *NOTEBOOKS.glob("*.ipynb")])))
     return f"{version('spaceiq-calendar-runbook')} ({content.hexdigest()[:12]})"

@@ -84,7 +84,7 @@ class Graph:
         return look
 
     def look(self, call: str, **params: str) -> Look:
-        """Ask the named question of integration.yaml and return all its rows, or why we were refused.
+        """Ask the named question of vendors.yaml and return all its rows, or why we were refused.
 
         Raises Unreachable, GraphError, UnsafeAddress, and UsageError for a parameter that fits no address.
         """

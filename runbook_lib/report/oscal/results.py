@@ -14,14 +14,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import quote
 
-from runbook_lib import vendors
+from runbook_lib import steps, vendors
 from runbook_lib.errors import ArchiveError, UsageError
 from runbook_lib.evidence import bagit, secrets
 from runbook_lib.model import Finding, Json, Status, worst
 from runbook_lib.report import controls, ticket
 from runbook_lib.report.oscal import plan
 from runbook_lib.report.oscal.plan import URN, checks, line, metadata, objective, props, reviewed, text, title, uid_in
-from runbook_lib.report.story import Story, question, register_checks, summary
+from runbook_lib.report.story import Story, question, summary
 from runbook_lib.runs import audit, folder
 from runbook_lib.runs.record import Record
 
@@ -145,7 +145,7 @@ def _observed(told: Story, record: Record, check: str) -> str:
 
 
 def _rows(record: Record) -> list[Json]:
-    register_checks()  # a control says what was asked only for a check that is known
+    steps.load()  # a control says what was asked only for a check that is known
     return audit.controls(record.findings, record.looks, f"{record.name}.raw.json" if record.raw_sha256 else "")
 
 
