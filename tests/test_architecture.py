@@ -37,7 +37,7 @@ HOMES = {
     "distributed": {"batch.cluster.driver"},
     "fsspec": {"evidence.archive.object_store"},
     "ipywidgets": {"notebook.prompts"},
-    "jinja2": {"report.page", "sandbox.entra.pages"},
+    "jinja2": {"report.page", "sandbox.entra.flows.pages"},
     "msal": {"clients.entra.sign_in"},
     "msal_extensions": {"clients.entra.token_cache"},
     "pandas": {"display.frames"},

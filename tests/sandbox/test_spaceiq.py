@@ -16,7 +16,7 @@ from runbook_lib.sandbox.faults import Fault
 from runbook_lib.sandbox.server import Sandbox
 from runbook_lib.sandbox.spaceiq import api, graphql
 from runbook_lib.sandbox.spaceiq.graphql import Refused
-from runbook_lib.sandbox.world.expand_spaces import add_spaces
+from runbook_lib.sandbox.world.scenarios.spaces import add_spaces
 from runbook_lib.sandbox.world.world import World
 
 BOOK = (

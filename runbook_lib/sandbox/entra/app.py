@@ -7,10 +7,11 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from runbook_lib.sandbox import faults
-from runbook_lib.sandbox.entra import discovery, http, pages, tokens
-from runbook_lib.sandbox.entra.admin_consent import admin_consent
-from runbook_lib.sandbox.entra.authorize import authorize, logout
-from runbook_lib.sandbox.entra.device import enter, resume, start
+from runbook_lib.sandbox.entra import discovery, http, tokens
+from runbook_lib.sandbox.entra.flows import pages
+from runbook_lib.sandbox.entra.flows.admin_consent import admin_consent
+from runbook_lib.sandbox.entra.flows.authorize import authorize, logout
+from runbook_lib.sandbox.entra.flows.device import enter, resume, start
 from runbook_lib.sandbox.entra.http import Ask, EntraError
 from runbook_lib.sandbox.entra.token import token
 from runbook_lib.sandbox.faults import GraphError

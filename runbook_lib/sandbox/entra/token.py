@@ -11,8 +11,8 @@ from starlette.responses import Response
 
 from runbook_lib.sandbox.entra import http, scopes, tokens
 from runbook_lib.sandbox.entra.clients import basic_credentials, demand_proof, prove, refuse_proof
-from runbook_lib.sandbox.entra.code import authorization_code
-from runbook_lib.sandbox.entra.device import device_code
+from runbook_lib.sandbox.entra.flows.code import authorization_code
+from runbook_lib.sandbox.entra.flows.device import device_code
 from runbook_lib.sandbox.entra.http import EVERYBODY, Ask, EntraError, check_enabled, find_app, find_tenant
 from runbook_lib.sandbox.entra.users import Sitting, check_user, issue_for_user
 from runbook_lib.sandbox.world.catalogue import GRAPH, Resource

@@ -8,8 +8,9 @@ from urllib.parse import quote, urlencode
 from starlette.requests import Request
 from starlette.responses import Response
 
-from runbook_lib.sandbox.entra import http, pages
-from runbook_lib.sandbox.entra.flow import COOKIE
+from runbook_lib.sandbox.entra import http
+from runbook_lib.sandbox.entra.flows import pages
+from runbook_lib.sandbox.entra.flows.flow import COOKIE
 from runbook_lib.sandbox.entra.http import Ask
 from runbook_lib.sandbox.rehearsal import walking
 from runbook_lib.sandbox.world.activations import Walk

@@ -12,7 +12,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from runbook_lib.sandbox import control
-from runbook_lib.sandbox.entra import http, pages
+from runbook_lib.sandbox.entra import http
+from runbook_lib.sandbox.entra.flows import pages
 from runbook_lib.sandbox.entra.http import Ask
 from runbook_lib.sandbox.rehearsal import walking
 from runbook_lib.sandbox.world import spaceiq_connection

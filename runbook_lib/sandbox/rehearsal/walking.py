@@ -4,7 +4,8 @@ from urllib.parse import urlencode
 
 from starlette.responses import RedirectResponse, Response
 
-from runbook_lib.sandbox.entra import http, pages
+from runbook_lib.sandbox.entra import http
+from runbook_lib.sandbox.entra.flows import pages
 from runbook_lib.sandbox.entra.http import Ask
 from runbook_lib.sandbox.world.activations import Walk
 from runbook_lib.sandbox.world.sign_ins import Code

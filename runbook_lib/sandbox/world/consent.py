@@ -4,10 +4,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from runbook_lib.sandbox.world import audit_records, ids
-from runbook_lib.sandbox.world.audit_records import Actor
+from runbook_lib.sandbox.world import ids
 from runbook_lib.sandbox.world.catalogue import resources, shape
 from runbook_lib.sandbox.world.grants import may_consent_for_all, service_principal
+from runbook_lib.sandbox.world.logs import audit_records
+from runbook_lib.sandbox.world.logs.audit_records import Actor
 from runbook_lib.sandbox.world.state import App, Json, TenantState
 from runbook_lib.sandbox.world.times import graph_time
 

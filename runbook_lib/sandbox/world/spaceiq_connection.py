@@ -5,10 +5,10 @@ What SpaceIQ keeps of a deleted integration is not documented; here each room's 
 
 from datetime import datetime, timedelta
 
-from runbook_lib.sandbox.world import sign_in_records
 from runbook_lib.sandbox.world.activations import Activations, Link
 from runbook_lib.sandbox.world.catalogue import GRAPH, resources
 from runbook_lib.sandbox.world.grants import granted_roles, service_principal
+from runbook_lib.sandbox.world.logs import sign_in_records
 from runbook_lib.sandbox.world.state import App, Integration, Json, TenantState
 
 CRONOFY = "cronofy-enterprise"

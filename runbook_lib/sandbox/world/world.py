@@ -7,8 +7,8 @@ from typing import Any
 
 from runbook_lib.sandbox.world import catalogue, ids
 from runbook_lib.sandbox.world.activations import Activations
-from runbook_lib.sandbox.world.expand import expand
 from runbook_lib.sandbox.world.keys import Credentials
+from runbook_lib.sandbox.world.scenarios.expand import expand
 from runbook_lib.sandbox.world.sign_ins import Approval, SignIns
 from runbook_lib.sandbox.world.state import App, Json, Mailbox, Secret, TenantState
 

@@ -6,9 +6,9 @@ from typing import Any
 from uuid import uuid4
 
 from runbook_lib.sandbox.graph.routes import Call
-from runbook_lib.sandbox.world import audit_records
-from runbook_lib.sandbox.world.audit_records import Actor
 from runbook_lib.sandbox.world.grants import service_principal
+from runbook_lib.sandbox.world.logs import audit_records
+from runbook_lib.sandbox.world.logs.audit_records import Actor
 from runbook_lib.sandbox.world.state import App, Json
 
 

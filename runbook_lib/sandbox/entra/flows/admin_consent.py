@@ -5,8 +5,9 @@ https://learn.microsoft.com/entra/identity-platform/v2-admin-consent
 
 from starlette.responses import Response
 
-from runbook_lib.sandbox.entra import http, pages, redirects, scopes
-from runbook_lib.sandbox.entra.flow import Page, Visit, who
+from runbook_lib.sandbox.entra import http, redirects, scopes
+from runbook_lib.sandbox.entra.flows import pages
+from runbook_lib.sandbox.entra.flows.flow import Page, Visit, who
 from runbook_lib.sandbox.entra.http import EVERYBODY, Ask, EntraError, find_app, find_tenant
 from runbook_lib.sandbox.world.catalogue import resources
 from runbook_lib.sandbox.world.consent import record_consent

@@ -8,8 +8,9 @@ from uuid import uuid4
 
 from starlette.responses import Response
 
-from runbook_lib.sandbox.entra import http, pages, redirects, scopes, tokens
-from runbook_lib.sandbox.entra.flow import COOKIE, Page, Visit, consent, note_sign_in, who
+from runbook_lib.sandbox.entra import http, redirects, scopes, tokens
+from runbook_lib.sandbox.entra.flows import pages
+from runbook_lib.sandbox.entra.flows.flow import COOKIE, Page, Visit, consent, note_sign_in, who
 from runbook_lib.sandbox.entra.http import EVERYBODY, Ask, EntraError, find_app, find_tenant
 from runbook_lib.sandbox.world.sign_ins import Code, Pending, opaque, remember
 from runbook_lib.sandbox.world.state import App, Json, TenantState

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from starlette.responses import Response
 
-from runbook_lib.sandbox.entra import pages
+from runbook_lib.sandbox.entra.flows import pages
 from runbook_lib.sandbox.entra.http import Ask, EntraError, check_enabled
 from runbook_lib.sandbox.entra.scopes import Wanted
 from runbook_lib.sandbox.entra.users import check_user, missing_scopes, refuse_missing_consent
@@ -16,7 +16,7 @@ from runbook_lib.sandbox.world.grants import (
     service_principal,
     user_may_consent,
 )
-from runbook_lib.sandbox.world.sign_in_records import user_sign_in
+from runbook_lib.sandbox.world.logs.sign_in_records import user_sign_in
 from runbook_lib.sandbox.world.sign_ins import Pending, opaque, remember
 from runbook_lib.sandbox.world.state import App, Json, TenantState
 

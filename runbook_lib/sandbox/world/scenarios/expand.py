@@ -6,10 +6,10 @@ from typing import Any
 from runbook_lib.sandbox.world import ids
 from runbook_lib.sandbox.world.catalogue import directory_roles, owners, resource_id, resources, shape
 from runbook_lib.sandbox.world.consent import record_consent
-from runbook_lib.sandbox.world.expand_rooms import add_rooms, mailbox
-from runbook_lib.sandbox.world.expand_spaces import add_spaces
 from runbook_lib.sandbox.world.grants import person, service_principal
-from runbook_lib.sandbox.world.sign_in_records import add_app_sign_ins, user_sign_in
+from runbook_lib.sandbox.world.logs.sign_in_records import add_app_sign_ins, user_sign_in
+from runbook_lib.sandbox.world.scenarios.rooms import add_rooms, mailbox
+from runbook_lib.sandbox.world.scenarios.spaces import add_spaces
 from runbook_lib.sandbox.world.state import App, Json, TenantState
 from runbook_lib.sandbox.world.times import graph_time, span
 

@@ -10,9 +10,10 @@ from datetime import timedelta
 
 from starlette.responses import Response
 
-from runbook_lib.sandbox.entra import http, pages, scopes
+from runbook_lib.sandbox.entra import http, scopes
 from runbook_lib.sandbox.entra.clients import demand_proof, prove
-from runbook_lib.sandbox.entra.flow import Page, Visit, consent, note_sign_in, who
+from runbook_lib.sandbox.entra.flows import pages
+from runbook_lib.sandbox.entra.flows.flow import Page, Visit, consent, note_sign_in, who
 from runbook_lib.sandbox.entra.http import EVERYBODY, Ask, EntraError, find_app, find_tenant, granting_tenant
 from runbook_lib.sandbox.entra.users import Sitting, check_user, issue_for_user
 from runbook_lib.sandbox.world.sign_ins import DeviceCode, Pending, opaque, remember

@@ -1,0 +1,1 @@
+"""What the directory's logs hold of consents and sign-ins."""

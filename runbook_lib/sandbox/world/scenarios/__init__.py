@@ -1,0 +1,1 @@
+"""Stories of tenants in YAML, and how they become directories, rooms and spaces."""
