@@ -118,7 +118,7 @@ def add(
             for name, one in raw.items()
         ),
         requests=requests,
-        tables=tuple(display_frames.write_csv(data, stem, frame) for frame in frames),
+        tables=tuple(write_table(data, stem, frame) for frame in frames),
         raw_sha256=hashlib.sha256(records.raw_json(raw)).hexdigest() if raw else "",
         settings={"change": {"ticket": "CHG-1", "approved_by": "Kim Chief"}, "access_limit": LIMIT},
         versions={"python": "3.11.9", "spaceiq-calendar-runbook": "0.1.0"},
@@ -138,6 +138,13 @@ def complete(folder: Path, **fields: Any) -> None:
     """Record every step of the run, all passing."""
     for number, step in enumerate(JUDGED):
         add(folder, step, passing(), minutes=5 * number, **fields)
+
+
+def write_table(data: Path, stem: str, frame: display_frames.Table) -> str:
+    """Write a table as a step does; return its path relative to `data`."""
+    relative = f"tables/{stem}.{frame.attrs['name']}.csv"
+    run_folders.write_new(data / relative, display_frames.csv(frame))
+    return relative
 
 
 def rooms(number: int, building: str = "Main", name: str = "Room") -> display_frames.Table:

@@ -32,10 +32,10 @@ FLOORS = (
 
 # One third-party package, one home: a folder, or a module, inside runbook_lib.
 HOMES = {
-    "adlfs": {"evidence.archive.object_store", "evidence.archive.azure_blob"},
     "apprise": {"report.post"},
+    "azure": {"evidence.archive.azure_blob"},
+    "boto3": {"evidence.archive.s3"},
     "distributed": {"batch.cluster.driver"},
-    "fsspec": {"evidence.archive.object_store"},
     "ipywidgets": {"notebook.prompts"},
     "jinja2": {"report.page", "sandbox.entra.flows.pages"},
     "msal": {"clients.entra.sign_in"},
@@ -43,11 +43,10 @@ HOMES = {
     "pandas": {"display.frames"},
     "papermill": {"batch.engine.kernel"},
     "requests": {"clients.http"},
-    "s3fs": {"evidence.archive.object_store"},
     "trestle": {"report.oscal.results"},
 }
 
-LONGEST_FUNCTION = 40
+LONGEST_FUNCTION = 34
 MOST_FILES = 12
 WIDE = {"cli": "one command, one file"}
 """Folders that may hold more, and why."""
@@ -129,15 +128,20 @@ def test_a_third_party_package_has_one_home(package: str) -> None:
     assert users == HOMES[package], f"{package} belongs in {HOMES[package]}"
 
 
+def body_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Count what a function does: its lines without the parameters, which may be a command's options, and docstring."""
+    body = function.body[1:] if ast.get_docstring(function) is not None else function.body
+    return (function.end_lineno or 0) - body[0].lineno + 1 if body else 0
+
+
 def test_a_function_fits_on_a_screen() -> None:
-    long = [
-        f"{name}:{node.lineno} {node.name}"
+    long = {
+        f"{name}:{node.lineno} {node.name}": body_lines(node)
         for name, tree in modules().items()
         for node in ast.walk(tree)
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-        and (node.end_lineno or node.lineno) - node.lineno >= LONGEST_FUNCTION
-    ]
-    assert long == []
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and body_lines(node) >= LONGEST_FUNCTION
+    }
+    assert long == {}
 
 
 def test_the_library_never_prints() -> None:

@@ -4,28 +4,21 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Executor, ProcessPoolExecutor
-from contextlib import contextmanager
-from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from runbook_lib.clients.graph import budget
 from runbook_lib.model import Json
+from runbook_lib.report.processes import end_with_parent, without_main
 from runbook_lib.runs import folder
 
 Target = Callable[..., None]
 """What runs in the process: target(key, *arguments, events)."""
-MOST_HELPERS = 16
-"""More gain little, and Windows waits for no more than 61 at once."""
 
 
 def forks() -> bool:
@@ -36,31 +29,13 @@ def forks() -> bool:
     return sys.platform == "linux" and "RUNBOOK_PLAIN" not in os.environ
 
 
-def _context() -> ForkServerContext | SpawnContext:
+def _context() -> Any:
+    """Return how processes begin here; Windows has no forkserver, not even its name."""
     if not forks():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["runbook_lib.batch.preload"])
     return context
-
-
-@contextmanager
-def _without_main() -> Iterator[None]:
-    """Keep multiprocessing from importing the driver's script into every tenant's process: nothing there is needed."""
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
-
-
-@contextmanager
-def helpers() -> Iterator[Executor]:
-    """Give fresh processes, one a core, for what Python computes; they end with this one, however that ends."""
-    cores, context = min(os.cpu_count() or 1, MOST_HELPERS), multiprocessing.get_context("spawn")
-    with _without_main(), ProcessPoolExecutor(cores, context, _end_with_parent) as executor:
-        yield executor
 
 
 class Worker:
@@ -75,7 +50,7 @@ class Worker:
         self._words, self._last = Path(words), list[str]()
         what = (target, (key, *arguments, theirs), self._words, dict(os.environ))
         self.process: BaseProcess = context.Process(target=_begin, args=what, name=key)
-        with _without_main():
+        with without_main():
             self.process.start()
         theirs.close()
         self.began = time.monotonic()
@@ -126,22 +101,6 @@ def _begin(target: Target, arguments: tuple[Any, ...], words: Path, environment:
     with words.open("wb") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
-    _end_with_parent()
+    end_with_parent()
     target(*arguments)
     arguments[-1].close()
-
-
-def _end_with_parent() -> None:
-    """Let this process end at once when its parent's does, however that ended, and by nothing else.
-
-    Ctrl+C is the parent's business: a driver ends its tenants itself, and --resume takes them up again.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_wait_for_parent, daemon=True).start()
-
-
-def _wait_for_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent:
-        parent.join()
-        os._exit(1)

@@ -30,17 +30,12 @@ def run(
     scheduler: Annotated[
         str, typer.Option(help="Run on the workers of this Dask scheduler, for example tls://host:8786.")
     ] = "",
-    archive: Annotated[
-        str, typer.Option(help="Workers share no folder: runs go to this archive, for example az://CONTAINER/PATH.")
-    ] = "",
     as_json: AsJson = False,
 ) -> None:
     """Run the notebooks for one tenant, several, or all, a process each; nothing prompts."""
     from runbook_lib.batch import plan as batch_plan
     from runbook_lib.batch import pool
 
-    if archive and not scheduler:
-        raise UsageError("--archive is for workers of a --scheduler.", "Run without it, then: runbook push --to URL")
     if override:
         os.environ["RUNBOOK_OVERRIDE"] = override
     if resume:
@@ -50,7 +45,7 @@ def run(
     else:
         keys = _keys(tenants or [], all_tenants, only_failed)
         plan = batch_plan.plan(keys, pool.chosen_steps(_words(steps)), _words(pilot))
-    crew = _crew(scheduler, archive, plan.since, jobs) if scheduler else None
+    crew = _crew(scheduler, plan.since, jobs) if scheduler else None
     with progress(len(plan.keys), len(plan.steps)) as show:
         results = batch_plan.run(plan, jobs=jobs, on_event=show, resume=resume, crew=crew)
     print_results(results, as_json)
@@ -58,13 +53,13 @@ def run(
     raise typer.Exit(pool.exit_code(results))
 
 
-def _crew(scheduler: str, archive: str, since: str, jobs: int | None) -> Crew:
+def _crew(scheduler: str, since: str, jobs: int | None) -> Crew:
     from runbook_lib.batch.cluster import driver as cluster
 
     if jobs:
         remedy = "Start each with: dask worker --nworkers 1 --nthreads N"
         raise UsageError("--jobs is for this machine; a worker takes a tenant for each of its threads.", remedy)
-    return partial(cluster.run, address=scheduler, archive=archive, since=since)
+    return partial(cluster.run, address=scheduler, since=since)
 
 
 def _words(text: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""The one HTTP edge: trust, proxies and limits of every request."""
+"""The one HTTP edge, and the one home of requests: trust, proxies and limits of every request."""
 
 from __future__ import annotations
 
@@ -25,6 +25,10 @@ THREADS = 8
 """Batches in flight. Eight are within 7 % of what the network allows; each spreads over mailboxes of its own."""
 
 
+Session = requests.Session
+"""A connection to services; `session` makes one."""
+Request = requests.PreparedRequest
+"""One request, ready to be sent."""
 TIMEOUT = (10, 60)
 """Seconds to connect, and between two bytes of an answer."""
 

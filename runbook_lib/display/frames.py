@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from csv import QUOTE_ALL
 from html import escape
 from io import BytesIO
 from pathlib import Path
@@ -11,30 +12,35 @@ from pathlib import Path
 import pandas as pd
 
 from runbook_lib.errors import ArchiveError
-from runbook_lib.runs import folder
 
 Table = pd.DataFrame
 """What notebooks show; `attrs["name"]` names its CSV file."""
 
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""First characters that make a spreadsheet run a cell, wide ones too: https://owasp.org/www-community/attacks/CSV_Injection"""
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""First characters that make a spreadsheet run a cell: https://owasp.org/www-community/attacks/CSV_Injection"""
+LINK = re.compile(r"https://[A-Za-z0-9.-]+(?::[0-9]+)?(?:[/?#][A-Za-z0-9._~:/?#\[\]@!$&()*+,;=%-]*)?")
+"""What becomes a link: an address of https and nothing else, in the characters that an address may have (RFC 3986)."""
 
+BREAKS = re.compile(r"(?<=\w)([.@/_])(?=\w)")
+"""Where long addresses and ids may go on in the next line."""
+
+LEFT = "style='text-align:left;vertical-align:top;unicode-bidi:isolate'"
+"""Of each cell; isolated, so that a name written from right to left turns round nothing beside it."""
 
 UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 """What no cell of a workbook may hold."""
 
-
 WIDE = 9
 """From so many columns on, those that say the same in every line are said once, above the table."""
-
 
 ALWAYS = {"permission", "required", "granted", "status", "started", "took"}
 """Columns that a person compares line by line."""
 
-
 LONGEST = 500
 """Rows that a notebook shows; the CSV file has all of them."""
+
+pd.set_option("display.max_colwidth", None)
 
 
 def html(frame: Table) -> str:
@@ -52,19 +58,36 @@ def html(frame: Table) -> str:
         told = [f"{name}: {frame[name].astype(object).fillna('').iloc[0] or 'nothing'}" for name in same]
         shown = shown.drop(columns=same)
         said += f"<p>In every line: {escape('; '.join(told))}</p>" if told else ""
-    # na_rep leaves whole numbers that nobody knows as <NA>
-    numbers = [name for name, kind in shown.dtypes.items() if kind.name == "Int64"]
-    if numbers:
-        shown = shown.assign(
-            **{str(name): shown[name].astype(object).where(shown[name].notna(), "") for name in numbers}
-        )
     upright = wide and len(frame) == 1
-    shown = shown.T if upright else shown
-    body = shown.to_html(index=upright, header=not upright, border=0, render_links=True, justify="left", na_rep="")
-    body = re.sub(">([^<]+)<", lambda text: ">" + re.sub(r"(?<=\w)([.@/_])(?=\w)", r"\1<wbr>", text[1]) + "<", body)
-    for tag in ("th", "td"):
-        body = body.replace(f"<{tag}>", f"<{tag} style='text-align:left;vertical-align:top'>")
-    return f"<div style='max-height:40em;overflow:auto'>{said}{body}</div>"
+    return f"<div style='max-height:40em;overflow:auto'>{said}{_upright(shown) if upright else _lines(shown)}</div>"
+
+
+def _lines(frame: Table) -> str:
+    head = "".join(f"<th {LEFT}>{_cell(name)}</th>" for name in frame.columns)
+    rows = (
+        "".join(f"<td {LEFT}>{_cell(value)}</td>" for value in row) for row in frame.itertuples(index=False, name=None)
+    )
+    body = "".join(f"<tr>{row}</tr>" for row in rows)
+    return f"<table class='dataframe'><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _upright(frame: Table) -> str:
+    (values,) = frame.itertuples(index=False, name=None)
+    pairs = zip(frame.columns, values, strict=True)
+    body = "".join(f"<tr><th {LEFT}>{_cell(name)}</th><td {LEFT}>{_cell(value)}</td></tr>" for name, value in pairs)
+    return f"<table class='dataframe'><tbody>{body}</tbody></table>"
+
+
+def _cell(value: object) -> str:
+    """Return a value as HTML: escaped whatever it is, a link when it is an address of https and nothing else."""
+    text = "" if value is None or value is pd.NA or value != value else printable(str(value))
+    shown = "<wbr>".join(escape(part) for part in BREAKS.sub("\\1\0", text).split("\0"))
+    return f'<a href="{escape(text)}" rel="noopener noreferrer">{shown}</a>' if LINK.fullmatch(text) else shown
+
+
+def printable(text: str) -> str:
+    """Return `text` without what no page, file or sheet can hold: control characters and lone halves of a letter."""
+    return UNPRINTABLE.sub("", text).encode("utf-8", "replace").decode()
 
 
 def show_in_notebooks() -> None:
@@ -89,15 +112,13 @@ def find(frame: Table, words: str) -> Table:
     return frame[[all(word in line for word in words.lower().split()) for line in lines]]
 
 
-def write_csv(data: Path, stem: str, frame: Table) -> str:
-    """Write `frame` to data/tables/<stem>.<name>.csv and return that path relative to `data`.
+def csv(frame: Table) -> bytes:
+    """Return the table as CSV for spreadsheets, each cell in quotation marks.
 
     A text that a spreadsheet would run as a formula gets an apostrophe in front.
     """
-    relative = f"tables/{stem}.{frame.attrs['name']}.csv"
     safe = frame.map(_inert).rename(columns=_inert)
-    folder.write_new(data / relative, safe.to_csv(index=False, lineterminator="\r\n").encode("utf-8-sig"))
-    return relative
+    return safe.to_csv(index=False, lineterminator="\r\n", quoting=QUOTE_ALL).encode("utf-8-sig")
 
 
 def workbook(frames: Iterable[Table]) -> bytes:
@@ -105,7 +126,7 @@ def workbook(frames: Iterable[Table]) -> bytes:
     content = BytesIO()
     with pd.ExcelWriter(content, engine="openpyxl") as book:
         for frame in frames:
-            safe = frame.map(lambda cell: _inert(UNPRINTABLE.sub("", str(cell)))).rename(columns=_inert)
+            safe = frame.map(lambda cell: _inert(str(cell))).rename(columns=_inert)
             safe.to_excel(book, sheet_name=frame.attrs["name"], index=False, freeze_panes=(1, 0))
     return content.getvalue()
 
@@ -126,4 +147,7 @@ def records_of(frame: Table) -> list[dict[str, str]]:
 
 
 def _inert(value: object) -> object:
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
+    if not isinstance(value, str):
+        return value
+    text = printable(value)
+    return f"'{text}" if text.lstrip(" ").startswith(FORMULA) else text

@@ -227,7 +227,7 @@ def _write(
     raw_json = records.raw_json(raw)
     if raw:
         run_folders.write_new(data / f"{stem}.raw.json", raw_json)
-    written = [frames.write_csv(data, stem, part) for part in parts if isinstance(part, frames.Table)]
+    written = [_write_table(data, stem, part) for part in parts if isinstance(part, frames.Table)]
     record = Record(
         schema=records.SCHEMA,
         step=run.step,
@@ -252,6 +252,13 @@ def _write(
         waiting=waiting,
     )
     return records.write(run.folder, record)
+
+
+def _write_table(data: Path, stem: str, frame: frames.Table) -> str:
+    """Write `frame` to data/tables/<stem>.<name>.csv and return that path relative to `data`."""
+    relative = f"tables/{stem}.{frame.attrs['name']}.csv"
+    run_folders.write_new(data / relative, frames.csv(frame))
+    return relative
 
 
 def _whose(tenant: Tenant) -> dict[str, Json]:

@@ -12,10 +12,9 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
-from runbook_lib.batch import process
 from runbook_lib.errors import ArchiveError
 from runbook_lib.model import Status
-from runbook_lib.report import story
+from runbook_lib.report import processes, story
 from runbook_lib.report.story import Open, Story
 from runbook_lib.runs import folder as run_folders
 from runbook_lib.runs import record as records
@@ -76,7 +75,7 @@ def standings(outputs: Path, keys: Sequence[str]) -> list[Standing]:
     if len(keys) < MANY:
         return list(map(read, keys))
     try:
-        with process.helpers() as executor:
+        with processes.helpers() as executor:
             return list(executor.map(read, keys, chunksize=AT_ONCE))
     except BrokenExecutor:  # one of them was killed, for want of memory mostly
         return list(map(read, keys))

@@ -1,11 +1,9 @@
-"""Tables for notebooks, CSV files and reports. The one home of pandas."""
+"""What a step saw, as tables for its notebook, its CSV files and the report."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-
-import pandas as pd
 
 from runbook_lib.checks import CHECKS
 from runbook_lib.display.cards import status_words
@@ -19,8 +17,6 @@ from runbook_lib.steps.preflight import App
 from runbook_lib.steps.sync.join import Room, RoomFacts
 from runbook_lib.steps.sync.matching import Space
 from runbook_lib.steps.sync.states import MINUTE
-
-pd.set_option("display.max_colwidth", None)
 
 
 def counts(raw: Raw) -> Table:

@@ -222,11 +222,11 @@ def test_a_batch_without_workers_ends_in_words(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(cluster, "WORKERLESS_SECONDS", 0)
     with pytest.raises(RunbookError, match="has no workers"):
-        cluster._check_workers(NoWorkers(), ["contoso"], cluster._probe, "")
+        cluster._check_workers(NoWorkers(), ["contoso"])
     waiting = {"task": "contoso"}
     (left,) = cluster._results(NoWorkers(), queue.SimpleQueue(), waiting, lambda _: None, lambda _: None)
     assert left.error.startswith("No worker is left.")
-    assert "--resume with the same --scheduler, and --archive" in left.error
+    assert "--resume with the same --scheduler" in left.error
 
 
 @pytest.mark.parametrize(("says_over", "looks"), [(True, 2), (False, 1)])
@@ -299,11 +299,11 @@ def test_what_makes_a_worker_unfit_is_said(change: Json, words: list[str]) -> No
 def test_a_worker_that_shares_no_outputs_or_no_locks_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RUNBOOK_OUTPUTS", str(tmp_path))
     monkeypatch.setenv("RUNBOOK_PARAMETERS", str(tmp_path))
-    assert "must be one shared folder" in cluster_task.look("probe", [], "")["apart"]
+    assert "must be one shared folder" in cluster_task.look("probe", [])["apart"]
     (tmp_path / "probe").mkdir()
-    assert "not the locks" in cluster_task.look("probe", [], "")["apart"]
+    assert "not the locks" in cluster_task.look("probe", [])["apart"]
     with only_one(tmp_path / "probe"):
-        assert cluster_task.look("probe", [], "")["apart"] == ""
+        assert cluster_task.look("probe", [])["apart"] == ""
 
 
 def test_a_worker_that_joins_late_with_another_runbook_does_nothing() -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
-from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -84,36 +82,9 @@ def test_a_folder_that_cannot_be_listed_is_not_an_empty_one(tmp_path: Path) -> N
             place.names("contoso")
 
 
-LEASED = [(409, False), (412, False), (403, None)]
-
-
-@pytest.mark.parametrize(("status", "ours"), LEASED)
-def test_a_lock_that_somebody_else_made_and_took_meanwhile_is_his(
-    status: int, ours: bool | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
-
-    from runbook_lib.evidence.archive import azure_blob
-
-    class NotThere:
-        async def acquire(self, **_: object) -> None:
-            raise ResourceNotFoundError
-
-        async def upload_blob(self, *_: object, **__: object) -> None:
-            raise refused
-
-    refused = HttpResponseError()
-    refused.status_code = status
-    monkeypatch.setattr("azure.storage.blob.aio.BlobLeaseClient", lambda blob: blob)
-
-    async def acquire() -> bool:
-        return await azure_blob._azure_lend(NotThere())("acquire")
-
-    with nullcontext() if ours is not None else pytest.raises(HttpResponseError):
-        assert asyncio.run(acquire()) is ours
-
-
-@pytest.mark.parametrize(("url", "package"), [("az://evidence/runs", "adlfs"), ("s3://evidence/runs", "s3fs")])
+@pytest.mark.parametrize(
+    ("url", "package"), [("az://evidence/runs", "azure.storage.blob"), ("s3://evidence/runs", "boto3")]
+)
 def test_without_the_extra_packages_the_command_that_adds_them_is_named(
     url: str, package: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,10 +13,9 @@ from urllib.parse import unquote
 
 import pytest
 
-from runbook_lib.batch import process
 from runbook_lib.model import Finding, Status
 from runbook_lib.report import page as report_page
-from runbook_lib.report import standing, story
+from runbook_lib.report import processes, standing, story
 from runbook_lib.runs import folder as run_folders
 from tests.fake_runs import NOW, SANDBOX, TENANT, add, complete, lines, new_run, passing
 from tests.page import Page
@@ -102,7 +101,7 @@ def test_a_damaged_run_before_hides_no_newer_one(outputs: Path, content: str) ->
 def test_a_reader_that_is_killed_is_made_up_for(outputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     @contextmanager
     def broken() -> Iterator[Executor]:
-        with process.helpers() as executor:
+        with processes.helpers() as executor:
             with suppress(BrokenExecutor):
                 executor.submit(os._exit, 9).result()
             yield executor

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from runbook_lib.model import Finding, Look, Status
 from runbook_lib.steps import tables
 from runbook_lib.steps.sync import checks as sync  # noqa: F401 - the checks register themselves
 from runbook_lib.steps.sync.checks import Room, RoomFacts, RoomState
+from tests.fake_runs import write_table
 
 NOW = datetime(2026, 11, 22, 21, 0, tzinfo=UTC)
 CHECK = next(iter(CHECKS))
@@ -74,23 +76,94 @@ def test_a_number_that_nobody_knows_is_nothing_and_no_error() -> None:
 
 def test_what_a_tenant_controls_is_escaped_in_html() -> None:
     frame = tables.rooms(RoomFacts({}, (room("<script>alert(1)</script>"),)))
-    for html in (frame.to_html(), frames.html(frame)):
-        assert "<script>" not in html
-        assert "&lt;script&gt;" in html.replace("<wbr>", "")
+    html = frames.html(frame)
+    assert "<script>" not in html
+    assert "&lt;script&gt;" in html.replace("<wbr>", "")
 
 
-@pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\rx", '=HYPERLINK("https://evil")'])
+HOSTILE = (
+    'https://r.example/"><img src=x onerror=alert(1)>',
+    "https://r.example/'onmouseover='alert(1)",
+    "javascript:alert(1)",
+    "JaVaScRiPt:alert(1)//https://r.example/",
+    "data:text/html,<script>alert(1)</script>",
+    "https://r.example/\u202egnp.exe",
+    "https://r.example\\@evil.example/",
+    "<a href=javascript:alert(1)>x</a>",
+    "<svg/onload=alert(1)>",
+    "&lt;script&gt;",
+    "</td></table><script>alert(1)</script>",
+    "a\ud800b",
+    "x" * 10_000,
+    "\x00\x1b[2J",
+)
+
+
+@pytest.mark.parametrize("columns", [2, frames.WIDE], ids=["lines", "upright"])
+@pytest.mark.parametrize("name", HOSTILE)
+def test_no_text_of_a_tenant_makes_an_element_or_an_attribute(name: str, columns: int) -> None:
+    heads = [name, *map(str, range(columns - 1))]
+    html = frames.html(frames.table("rooms", [dict.fromkeys(heads, name)], heads))
+    html.encode()
+    allowed = {"div", "table", "thead", "tbody", "tr", "th", "td", "wbr", "p"}
+    found = Elements(html).found
+    assert {tag for tag, _ in found} <= allowed
+    assert {key for _, keys in found for key in keys} <= {"style", "class"}
+
+
+class Elements(HTMLParser):
+    """What a browser would make of some HTML: every element with the names of its attributes."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, tuple[str, ...]]] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, tuple(key for key, _ in attrs)))
+
+
+def test_an_address_of_https_and_nothing_else_is_a_link() -> None:
+    address = "https://entra.microsoft.com/#view/App/objectId~/x?a=1&b=%7E"
+    html = frames.html(frames.table("to_do", [{"where": address}, {"where": f"see {address}"}], ["where"]))
+    assert html.count("<a ") == 1
+    assert f'<a href="{address.replace("&", "&amp;")}" rel="noopener noreferrer">' in html
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "=1+1",
+        "+1",
+        "-1",
+        "@SUM(A1)",
+        "\tx",
+        "\rx",
+        "\n=1",
+        " =1",
+        "\uff1d1+1",
+        "\uff0b1",
+        "\uff0d1",
+        "\uff20A1",
+        '=HYPERLINK("https://evil")',
+    ],
+)
 def test_a_text_that_a_spreadsheet_would_run_is_made_inert(tmp_path: Path, name: str) -> None:
-    relative = frames.write_csv(tmp_path, "07_sync", tables.rooms(RoomFacts({}, (room(name, capacity=-3),))))
+    relative = write_table(tmp_path, "07_sync", tables.rooms(RoomFacts({}, (room(name, capacity=-3),))))
     assert relative == "tables/07_sync.rooms.csv"
     frame = frames.read_csv(tmp_path / relative)
     assert frame["room"][0] == f"'{name}"
     assert frame["capacity"][0] == "-3"
 
 
+def test_every_cell_stands_in_quotation_marks_so_that_no_separator_makes_two_of_it() -> None:
+    frame = frames.table("rooms", [{"room": "a;=1+1", "s": "b"}], ["room", "s"])
+    assert frames.csv(frame).decode("utf-8-sig") == '"room","s"\r\n"a;=1+1","b"\r\n'
+
+
 def test_a_table_comes_back_complete_and_cell_by_cell(tmp_path: Path) -> None:
     rooms = tuple(room(f'Räum, "{number}"\n') for number in range(250))
-    frames.write_csv(tmp_path, "07_sync", tables.rooms(RoomFacts({}, rooms)))
+    write_table(tmp_path, "07_sync", tables.rooms(RoomFacts({}, rooms)))
     frame = frames.read_csv(tmp_path / "tables/07_sync.rooms.csv")
     assert frame.attrs["name"] == "rooms"
     assert list(frame["room"]) == [one.room for one in rooms]
@@ -99,9 +172,9 @@ def test_a_table_comes_back_complete_and_cell_by_cell(tmp_path: Path) -> None:
 
 def test_a_table_is_never_overwritten_and_a_damaged_one_is_named(tmp_path: Path) -> None:
     frame = tables.room_counts(RoomFacts({"rooms": Look("rooms", NOW)}, ()))
-    frames.write_csv(tmp_path, "07_sync", frame)
+    write_table(tmp_path, "07_sync", frame)
     with pytest.raises(ArchiveError, match="never overwritten"):
-        frames.write_csv(tmp_path, "07_sync", frame)
+        write_table(tmp_path, "07_sync", frame)
     with pytest.raises(ArchiveError, match="not a readable table"):
         frames.read_csv(tmp_path / "absent.csv")
 

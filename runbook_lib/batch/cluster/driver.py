@@ -14,21 +14,18 @@ import queue
 import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
 from runbook_lib.batch import plan, pool
-from runbook_lib.batch.cluster import outpost
 from runbook_lib.batch.cluster import task as cluster_task
 from runbook_lib.batch.cluster.task import Order
 from runbook_lib.batch.pool import TenantResult
 from runbook_lib.clients.http import is_this_machine
 from runbook_lib.errors import RunbookError, UsageError
-from runbook_lib.evidence.archive import archived, lease, store
-from runbook_lib.evidence.archive.store import Store
 from runbook_lib.model import Json
 from runbook_lib.runs import folder as run_folders
 from runbook_lib.runs.lock import only_one
@@ -54,29 +51,27 @@ def run(
     address: str,
     since: str,
     on_event: Callable[[Json], None],
-    archive: str = "",
     deadline_seconds: float = pool.DEADLINE_SECONDS,
 ) -> list[TenantResult]:
     """Run `steps` for every tenant in `keys` on the workers of the scheduler at `address`; results are in that order.
 
-    `since` is the name of the earliest run that counts. Workers share this machine's outputs, or send their runs to the
-    `archive`. Raises UsageError for an address that would be talked to in the clear or an archive that lends no locks,
-    and RunbookError when there is no scheduler or a worker is not fit for the batch.
+    `since` is the name of the earliest run that counts. Workers share this machine's outputs. Raises UsageError for an
+    address that would be talked to in the clear, and RunbookError when there is no scheduler or a worker is not fit.
     """
     if not keys:
         return []
     topic, override = f"runbook-{secrets.token_hex(4)}", os.environ.get("RUNBOOK_OVERRIDE", "")
     said = queue.SimpleQueue[Any]()
     waiting = {f"{topic}-{key}": key for key in keys}
-    with _common(archive) as common, _connected(address) as client:
-        workers = _check_workers(client, keys, common.held, archive)
-        order = Order(topic, tuple(steps), since, override, cluster_task.edition(), deadline_seconds, archive, workers)
+    with _connected(address) as client:
+        _check_workers(client, keys)
+        order = Order(topic, tuple(steps), since, override, cluster_task.edition(), deadline_seconds)
         client.subscribe_topic(topic, lambda event: said.put(event[1]))
         tasks = client.map(_work, keys, key=list(waiting), order=order, pure=False, retries=0)
         for task in tasks:
             task.add_done_callback(said.put)
         try:
-            find = partial(common.find, since=since)
+            find = partial(plan.finished, since=since)
             results = {one.key: one for one in _results(client, said, waiting, find, on_event)}
         finally:
             client.cancel([task for task in tasks if task.key in waiting], force=True)
@@ -84,29 +79,7 @@ def run(
 
 
 Find = Callable[[str], TenantResult | None]
-
-
-@dataclass(frozen=True, slots=True)
-class _Common:
-    """What driver and workers have in common: the outputs, or an archive.
-
-    `held` holds something there, by the name that it gives, for workers to see; `find` returns what the records there
-    say of a tenant's run that began at `since` or later.
-    """
-
-    held: Callable[[], AbstractContextManager[str]]
-    find: Callable[..., TenantResult | None]
-
-
-@contextmanager
-def _common(archive: str) -> Iterator[_Common]:
-    if not archive:
-        yield _Common(_probe, plan.finished)
-        return
-    with store.opened(archive) as place:
-        with _locked(place):
-            pass  # a service that lends no locks, or refuses us one, says so before anything begins
-        yield _Common(lambda: _locked(place), partial(_brought, place))
+"""Returns what the records say of a tenant's run that began in time."""
 
 
 @contextmanager
@@ -117,18 +90,6 @@ def _probe() -> Iterator[str]:
         yield name
     (folder / ".lock").unlink()
     folder.rmdir()
-
-
-@contextmanager
-def _locked(place: Store) -> Iterator[str]:
-    with lease.held(place, outpost.PROBE):
-        yield outpost.PROBE
-
-
-def _brought(place: Store, key: str, since: str) -> TenantResult | None:
-    """Bring the tenant's runs here from the archive and return what its records say, if its newest began in time."""
-    folder = archived.bring_home(place, key, since)
-    return plan.told(key, folder) if folder else None
 
 
 def _work(key: str, order: Order) -> TenantResult:
@@ -211,19 +172,16 @@ class _Watch:
 def _decided(key: str, task: Any, find: Find) -> TenantResult:
     """Return what the tenant's records say; only where they say nothing, what the task says, or why it is lost."""
     said = task.result() if task.status == "finished" else TenantResult(key, error=_why(task))
-    over, refusal = said.outcome or not said.error, ""
+    over = said.outcome or not said.error
     until = time.monotonic() + (SETTLE_SECONDS if over else 0)
     while True:
-        try:
-            if found := find(key):
-                return replace(found, seconds=said.seconds, error_exit=said.error_exit)
-        except RunbookError as error:  # the archive's, which must not end the batch
-            refusal = f" {error}"
+        if found := find(key):
+            return replace(found, seconds=said.seconds, error_exit=said.error_exit)
         if time.monotonic() >= until:
             break
         time.sleep(1)
     unseen = "" if said.error else "The worker says that the run is over, but it is not seen from this machine."
-    return replace(said, outcome=None, error=f"{said.error}{unseen}{refusal}")
+    return replace(said, outcome=None, error=f"{said.error}{unseen}")
 
 
 def _why(task: Any) -> str:
@@ -234,7 +192,7 @@ def _why(task: Any) -> str:
 
 
 def _lost(what: str) -> str:
-    remedy = "See to the cluster, then: runbook run --resume with the same --scheduler, and --archive if one is used."
+    remedy = "See to the cluster, then: runbook run --resume with the same --scheduler."
     return f"{what} {remedy}"
 
 
@@ -269,22 +227,19 @@ def _check_address(address: str, lacking: Sequence[str]) -> None:
         raise UsageError(what, "Give a scheduler as tls://host:8786; tcp:// is for this machine alone.", DOCUMENT)
 
 
-def _check_workers(
-    client: Any, keys: Sequence[str], held: Callable[[], AbstractContextManager[str]], archive: str
-) -> int:
-    """Return how many workers there are; raise RunbookError unless each can run the tenants as this machine would."""
+def _check_workers(client: Any, keys: Sequence[str]) -> None:
+    """Raise RunbookError unless each worker can run the tenants as this machine would."""
     try:
         client.wait_for_workers(1, timeout=WORKERLESS_SECONDS)
     except TimeoutError as error:
         raise RunbookError("The scheduler has no workers.", "Start some: dask worker ADDRESS", DOCUMENT) from error
-    with held() as probe:
+    with _probe() as probe:
         asked = time.time()
-        said = client.run(cluster_task.look, probe, list(keys), archive, on_error="return")
+        said = client.run(cluster_task.look, probe, list(keys), on_error="return")
         answered = time.time()
     faults = [f"{worker} {fault}." for worker, one in said.items() for fault in _faults(one, asked, answered)]
     if faults:
         raise RunbookError(" ".join(faults), "Put that right, or stop these workers.", DOCUMENT)
-    return len(said)
 
 
 def _faults(said: Json | BaseException, asked: float, answered: float) -> Iterator[str]:

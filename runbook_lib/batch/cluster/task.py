@@ -1,8 +1,7 @@
 """One tenant on a worker of a cluster: refused, run in a process of its own, or found finished. It knows no Dask.
 
 A task is given its tenant's key and the order below, and no secret: tenant file, certificate, keys and environment are
-the worker's own. The tenant's lock and the records of its newest run say whether there is anything left to do; without
-a shared folder, the archive does (outpost.py).
+the worker's own. The tenant's lock and the records of its newest run say whether there is anything left to do.
 """
 
 from __future__ import annotations
@@ -18,30 +17,25 @@ from functools import cache
 from importlib.metadata import version
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any
 
 from runbook_lib import settings
 from runbook_lib.batch import pool, process
-from runbook_lib.batch.cluster import outpost
 from runbook_lib.batch.pool import TenantResult
 from runbook_lib.batch.tenant import NOTEBOOKS, run_tenant
-from runbook_lib.clients.graph import budget
-from runbook_lib.errors import ArchiveError, RunbookError
-from runbook_lib.evidence.archive.lease import PATIENCE_SECONDS
+from runbook_lib.errors import ArchiveError
 from runbook_lib.model import Json
 from runbook_lib.runs import folder as run_folders
 from runbook_lib.runs.lock import only_one
 
+LOCK_SECONDS = 120
+"""So long a tenant waits for its lock: a file server takes 90 seconds to free the lock of a machine that vanished."""
 CLOCK_SECONDS = 5
 _starting = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What every task of a batch is given beside its tenant's key; `topic` is what its events are called.
-
-    With an `archive`, runs go there, and each of so many workers has its own outputs.
-    """
+    """What every task of a batch is given beside its tenant's key; `topic` is what its events are called."""
 
     topic: str
     steps: tuple[str, ...]
@@ -49,8 +43,6 @@ class Order:
     override: str
     edition: str
     deadline_seconds: float
-    archive: str = ""
-    workers: int = 1
 
 
 @cache
@@ -62,23 +54,23 @@ def edition() -> str:
     return f"{version('spaceiq-calendar-runbook')} ({content.hexdigest()[:12]})"
 
 
-def look(probe: str, keys: Sequence[str], archive: str) -> Json:
+def look(probe: str, keys: Sequence[str]) -> Json:
     """Return what the driver must know of this worker before it gives it tenants.
 
-    `probe` is a folder in the shared outputs that the driver holds; with an `archive`, it holds a lock there instead.
+    `probe` is a folder in the shared outputs that the driver holds.
     """
     return {
         "edition": edition(),
         "lacking": sorted(set(keys) - set(settings.keys(run_folders.home("parameters")))),
         "may_have_children": not multiprocessing.current_process().daemon,
-        "apart": outpost.look(archive) if archive else _apart(run_folders.home("outputs") / probe),
+        "apart": _apart(run_folders.home("outputs") / probe),
         "time": time.time(),
     }
 
 
 def _apart(probe: Path) -> str:
     if not probe.is_dir():
-        return "does not see this machine's outputs: RUNBOOK_OUTPUTS must be one shared folder, or use --archive"
+        return "does not see this machine's outputs: RUNBOOK_OUTPUTS must be one shared folder"
     return "" if _is_held(probe) else "sees this machine's outputs, but not the locks that it holds there"
 
 
@@ -107,25 +99,15 @@ def carry_out(key: str, order: Order, tell: Callable[[Json], None], is_wanted: C
         result.error = f"The worker has the runbook {edition()}, the driver {order.edition}. Install the same on both."
     if result.error or not pool.file_is_sound(result):
         return result
-    arguments = (order.steps, order.since, order.override)
-    if order.archive:
-        _carry_away(result, order, arguments, tell, is_wanted)
-    else:
-        _attend(run_in_turn, arguments, order, result, tell, is_wanted)
+    _attend(order, result, tell, is_wanted)
     return result
 
 
-def _attend(
-    target: process.Target,
-    arguments: tuple[Any, ...],
-    order: Order,
-    result: TenantResult,
-    tell: Callable[[Json], None],
-    is_wanted: Callable[[], bool],
-) -> None:
+def _attend(order: Order, result: TenantResult, tell: Callable[[Json], None], is_wanted: Callable[[], bool]) -> None:
     """Run the tenant's process to its end, or end it; complete the result."""
     with _starting:  # a process hides the main module for a moment while it starts
-        child = process.Worker(result.key, target, arguments, order.deadline_seconds)
+        arguments = (order.steps, order.since, order.override)
+        child = process.Worker(result.key, run_in_turn, arguments, order.deadline_seconds)
     try:
         while is_wanted() and not child.over:
             wait([child.events], timeout=0.2)
@@ -135,42 +117,11 @@ def _attend(
             child.end(patience_seconds=0)
 
 
-def _carry_away(
-    result: TenantResult,
-    order: Order,
-    arguments: tuple[Any, ...],
-    tell: Callable[[Json], None],
-    is_wanted: Callable[[], bool],
-) -> None:
-    """Do the same for a run that goes to the archive; one that is there already leaves the result empty."""
-
-    def run(outputs: Path, goes_on: Callable[[], bool]) -> bool:
-        _attend(run_apart, (*arguments, str(outputs), order.workers), order, result, tell, goes_on)
-        logs, home = outputs / "_logs", run_folders.home("outputs")
-        result.error = result.error.replace(str(logs), str(home / "_logs"))  # where they are kept
-        return result.outcome is not None
-
-    try:
-        outpost.work(result.key, order.archive, order.since, is_wanted, run)
-    except RunbookError as error:
-        result.error, result.error_exit = f"{result.error} {error}".lstrip(), error.exit_code
-        result.outcome = None
-
-
-def run_apart(
-    key: str, steps: Sequence[str], since: str, override: str, outputs: str, workers: int, events: Connection
-) -> None:
-    """Run one tenant in this process and in outputs of its own, with one worker's part of the budget."""
-    os.environ["RUNBOOK_OUTPUTS"] = outputs
-    os.environ[budget.SHARERS] = str(workers)
-    run_in_turn(key, steps, since, override, events)
-
-
 def run_in_turn(key: str, steps: Sequence[str], since: str, override: str, events: Connection) -> None:
     """Run one tenant in this process as soon as no other process works on it, on whatever machine."""
     if override:
         os.environ["RUNBOOK_OVERRIDE"] = override
-    patience = time.monotonic() + PATIENCE_SECONDS
+    patience = time.monotonic() + LOCK_SECONDS
     while _is_held(run_folders.home("outputs") / key) and time.monotonic() < patience:
         time.sleep(0.2)
     run_tenant(key, steps, since, events)

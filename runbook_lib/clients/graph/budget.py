@@ -21,8 +21,6 @@ from runbook_lib.runs import lock
 
 VARIABLE = "RUNBOOK_BUDGETS"
 """The folder with a file for each app, in the environment of a batch's processes."""
-SHARERS = "RUNBOOK_BUDGET_SHARERS"
-"""How many workers of a cluster ask in the app's name without sharing that folder: each takes its part."""
 WINDOW_SECONDS = 10
 MOST: int = vendors.facts()["graph_limits"]["app_per_10_s"]
 
@@ -83,8 +81,7 @@ def _read(content: bytes) -> _State:
 def of(client_id: str) -> Budget | None:
     """Return the budget that this process shares with others for an app; None when it shares none."""
     folder = os.environ.get(VARIABLE)
-    most = max(1, MOST // int(os.environ.get(SHARERS, "1")))
-    return Budget(Path(folder) / f"{client_id}.json", most) if folder else None
+    return Budget(Path(folder) / f"{client_id}.json") if folder else None
 
 
 def concerns_the_app(headers: Mapping[str, str]) -> bool:

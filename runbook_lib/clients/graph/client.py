@@ -1,4 +1,4 @@
-"""The one home of requests: the connection to a cloud, and every question that the runbook puts to Microsoft Graph."""
+"""Every question that the runbook puts to Microsoft Graph."""
 
 from __future__ import annotations
 
@@ -13,8 +13,6 @@ from types import MappingProxyType
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-import requests
-
 from runbook_lib import vendors
 from runbook_lib.clients import http as clients_http
 from runbook_lib.clients.entra.sign_in import Credential
@@ -23,6 +21,7 @@ from runbook_lib.clients.graph import batches, budget
 from runbook_lib.clients.graph.answers import Reply
 from runbook_lib.clients.graph.paging import Seen, address, read_all, read_one
 from runbook_lib.clients.graph.throttle import LIMITS, Throttle, retry_after
+from runbook_lib.clients.http import Request, Session
 from runbook_lib.display.cards import Card
 from runbook_lib.display.times import utc_now
 from runbook_lib.errors import Forbidden, GraphError, Unreachable, UnsafeAddress, WrongTenant
@@ -42,7 +41,7 @@ class Graph:
         self,
         tenant: Tenant,
         credential: Credential,
-        http: requests.Session,
+        http: Session,
         *,
         clock: Callable[[], datetime] = utc_now,
         sleep: Callable[[float], object] = time.sleep,
@@ -220,11 +219,11 @@ class Graph:
         row["seconds"] = round((self._clock() - sent).total_seconds(), 3)
         self.log.append(row)
 
-    def _sign(self, token: str) -> Callable[[requests.PreparedRequest], requests.PreparedRequest]:
+    def _sign(self, token: str) -> Callable[[Request], Request]:
         """Return what puts the token on a request, and refuses to for any address but Graph's own."""
         home = urlsplit(self._tenant.cloud.graph)
 
-        def sign(request: requests.PreparedRequest) -> requests.PreparedRequest:
+        def sign(request: Request) -> Request:
             place = urlsplit(request.url or "")
             if (place.scheme, place.netloc.removesuffix(":443")) != ("https", home.netloc.removesuffix(":443")):
                 raise UnsafeAddress(

@@ -6,9 +6,8 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Protocol
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
@@ -16,7 +15,6 @@ from runbook_lib.errors import ArchiveError, UsageError
 from runbook_lib.evidence import bagit
 from runbook_lib.evidence.archive.immutability import Hold, Immutability
 from runbook_lib.runs import folder
-from runbook_lib.runs import lock as locks
 
 AZURE, S3 = ("abfs", "abfss", "az"), ("s3",)
 WRITE_LIKE = (
@@ -32,16 +30,6 @@ AZURE_HOST = re.compile(
 """Hosts that Microsoft runs: https://learn.microsoft.com/azure/storage/common/storage-account-overview."""
 
 NO_CREDENTIAL = "Leave it away; credentials come from the environment (AZURE_STORAGE_*, AWS_*). See docs/archive.md."
-
-
-class Lock(Protocol):
-    """A path of a store that this process alone holds, until it lets it go or dies."""
-
-    def renew(self) -> bool:
-        """Go on holding it, and tell whether we do; raise ArchiveError when the place does not answer."""
-
-    def release(self) -> None:
-        """Let it go; raise ArchiveError when the place does not answer."""
 
 
 class Store(Protocol):
@@ -70,12 +58,6 @@ class Store(Protocol):
 
     def immutability(self, path: str = "", /) -> Immutability:
         """Return what keeps the place, or the object at `path`, from being changed."""
-
-    def lock(self, path: str) -> Lock | None:
-        """Hold an empty object at `path`, made when it is not there; return None when somebody else holds it.
-
-        Raises UsageError where the service lends no locks.
-        """
 
 
 @contextmanager
@@ -167,40 +149,7 @@ class Folder:
             Hold.UNKNOWN, "A folder does not show whether its files can be changed; ask whoever runs the storage."
         )
 
-    def lock(self, path: str) -> Lock | None:
-        """Lock the file at `path`; the system, or the share's server, lets it go when this process dies."""
-        file = self.place / path
-        try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            opened = file.open("ab")
-        except OSError as error:
-            raise ArchiveError(f"{file} cannot be written: {error.strerror}.", "Correct the permissions.") from error
-        try:
-            locks.take(opened.fileno(), wait=False)
-        except BlockingIOError:
-            opened.close()
-            return None
-        except OSError as error:
-            opened.close()
-            raise ArchiveError(f"{file} cannot be locked: {error.strerror}.", "Take a share with locks.") from error
-        return FileLock(opened)
-
 
 def _unreadable(path: Path, error: OSError) -> ArchiveError:
     remedy = "Correct the permissions, or mount the share again; then repeat the command."
     return ArchiveError(f"{path} cannot be read: {error.strerror}.", remedy)
-
-
-@dataclass(frozen=True, slots=True)
-class FileLock:
-    """A locked file, for as long as it is open."""
-
-    file: BinaryIO
-
-    def renew(self) -> bool:
-        """Tell that it is held, as far as anybody here knows: no server of a share says that it gave a lock up."""
-        return True
-
-    def release(self) -> None:
-        """Close the file."""
-        self.file.close()

@@ -3,6 +3,7 @@
 import json
 import re
 from collections import defaultdict
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from tests.sandbox.asking import Asking, code
 from tests.sandbox.csdl import reference
 
 SCHEMES = {"delegated": "DelegatedWork", "application": "Application"}
-TABLE = catalogue.load_yaml(catalogue.HERE / "permissions.yaml")
+TABLE = catalogue.load_yaml(Path(access.__file__).with_name("permissions.yaml"))
 CALLS = [(call, row) for row in TABLE["calls"] for call in row["calls"]]
 
 
