@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any, Protocol, get_type_hints
 
 from runbook_lib import vendors
-from runbook_lib.model import NOT_ASKED, Finding, Raw, Status, Tenant, Waiver
+from runbook_lib.model import NOT_ASKED, Finding, Raw, Status, Tenant, Unreadable, Waiver
 
 
 class Facts(Protocol):
@@ -25,6 +25,8 @@ Row = tuple[str, Status, str]
 
 Rows = Iterator[Row]
 
+UNREADABLE = "Run the step again; if it says the same, send this line to whoever keeps the runbook: the answer changed."
+
 
 @dataclass(frozen=True, slots=True)
 class Check:
@@ -38,6 +40,7 @@ class Check:
     link: str
     facts: type
     rows: Callable[[Any], Rows]
+    optional: tuple[str, ...] = ()
 
 
 CHECKS: dict[str, Check] = {}
@@ -45,12 +48,19 @@ CHECKS: dict[str, Check] = {}
 
 
 def check(
-    check_id: str, title: str, *, looks: tuple[str, ...], remedy: str, link: str = ""
+    check_id: str,
+    title: str,
+    *,
+    looks: tuple[str, ...],
+    remedy: str,
+    link: str = "",
+    optional: tuple[str, ...] = (),
 ) -> Callable[[Callable[[Any], Rows]], Callable[[Any], Rows]]:
     """Register the decorated function as the check `check_id`.
 
     `looks` names the raw answers it rests on: when one of them was refused the check is `unknown` without being
-    asked, and when one is incomplete an `unknown` row is added to what it yields.
+    asked, and when one is incomplete an `unknown` row is added to what it yields. `optional` names those that it also
+    uses where they are there. Each row of either that could not be read adds an `unknown` of its own.
     """
 
     def register(rows: Callable[[Any], Rows]) -> Callable[[Any], Rows]:
@@ -58,7 +68,7 @@ def check(
             raise ValueError(f"two checks are called {check_id}")
         facts = next(iter(get_type_hints(rows).values()))
         step = rows.__module__.removesuffix(".checks").rpartition(".")[2]
-        CHECKS[check_id] = Check(check_id, title, step, looks, remedy, link, facts, rows)
+        CHECKS[check_id] = Check(check_id, title, step, looks, remedy, link, facts, rows, optional)
         return rows
 
     return register
@@ -88,8 +98,17 @@ def _findings(one: Check, facts: Facts) -> Iterator[Finding]:
     for look in (facts.raw[name] for name in one.looks if not facts.raw[name].complete):
         saw = f"saw only {look.population}"
         yield Finding(one.id, look.call, Status.UNKNOWN, saw, look.remedy, one.link)
-    if not rows and all(facts.raw[name].complete for name in one.looks):
+    unreadable = _unreadable(one, facts.raw)
+    for row in unreadable:
+        yield Finding(one.id, row.subject, Status.UNKNOWN, row.saw, UNREADABLE, one.link)
+    if not rows and not unreadable and all(facts.raw[name].complete for name in one.looks):
         yield Finding(one.id, "", Status.UNKNOWN, "nothing was there to judge", one.remedy, one.link)
+
+
+def _unreadable(one: Check, raw: Raw) -> list[Unreadable]:
+    """Return the rows that could not be read, of every look that the check rests on."""
+    found: Mapping[str, tuple[Unreadable, ...]] = getattr(raw, "unreadable", {})  # a forms.Reading has them
+    return [row for name in (*one.looks, *one.optional) for row in found.get(name, ())]
 
 
 def accept(findings: Iterable[Finding], waivers: Iterable[Waiver], today: date) -> tuple[Finding, ...]:

@@ -248,6 +248,28 @@ class Look:
         return f"{len(self.rows)} of {whole}"
 
 
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """One row of an answer that has not the form it should: its number, its name, the member that is off."""
+
+    call: str
+    row: int
+    name: str
+    member: str
+    there: str
+
+    @property
+    def subject(self) -> str:
+        """Return which row it is, as the subject of a finding."""
+        return f"{self.call}: {self.name or f'row {self.row}'}"
+
+    @property
+    def saw(self) -> str:
+        """Return what is off, and where."""
+        which = f"row {self.row} of {self.call} cannot be read"
+        return f"{which}: {self.member} is {self.there}" if self.member else f"{which}: it is {self.there}"
+
+
 NOT_ASKED = Look("", datetime.min.replace(tzinfo=UTC), refusal="this was not asked", remedy="Run the step again.")
 """What stands for an answer that older raw answers lack, when they are judged again."""
 

@@ -26,6 +26,7 @@ FLOORS = (
     {"checks"},
     {"display"},
     {"vendors"},
+    {"forms"},
     {"model"},
     {"errors"},
 )
@@ -42,6 +43,8 @@ HOMES = {
     "msal_extensions": {"clients.entra.token_cache"},
     "pandas": {"display.frames"},
     "papermill": {"batch.engine.kernel"},
+    "pydantic": {"forms"},
+    "pydantic_core": {"forms"},
     "requests": {"clients.http"},
     "trestle": {"report.oscal.results"},
 }
