@@ -171,10 +171,11 @@ def _about(story: Story) -> Iterator[Cell]:
         yield "Room booking was down", record.outage_words(story.newest, max(each.finished for each in looks)), ""
         limit, how_to = one.settings["access_limit"], one.how_to
         yield "Change", one.settings["change"]["ticket"], ""
+        yield "To be approved by, as the tenant file says", one.settings["change"]["approved_by"], ""
         people = ticket.people_of(story)
         for done in ticket.PEOPLE:
             yield f"{done.capitalize()} by", "; ".join(people[done]) or "nobody is named", ""
-        yield "Four eyes", people["four_eyes"], ""
+        yield "Four eyes", f"{people['four_eyes']} (names are typed, unless a sign-in stands behind them)", ""
         yield "Limit of Cronofy's access", _limit(limit), ""
         yield "How-to followed", f"{how_to['title']}, as read on {how_to['read']}", _https(how_to["url"])
 

@@ -5,7 +5,8 @@ It follows from the rest of a record, and is written into it so that nobody need
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from runbook_lib import vendors
 from runbook_lib.checks import CHECKS
@@ -14,6 +15,7 @@ from runbook_lib.model import Confirmation, Finding, Json, Status, worst
 APPROVING = ("change-approved",)
 VERIFYING = ("access-reviewed", "booking-tested")
 """The confirmations that say somebody approved or checked the work; any other says that he did it."""
+PARTS = ("approved", "executed", "verified")
 IN_ORDER = (Status.PASS, Status.NOT_APPLICABLE)
 
 
@@ -58,22 +60,39 @@ def _rests_on(names: Iterable[str], looks: dict[str, Json]) -> Iterator[tuple[st
 def people(changes: Iterable[Json], operators: Iterable[Json], said: Iterable[Confirmation]) -> Json:
     """Return who planned, approved, executed and verified, and whether four eyes saw it.
 
-    `four_eyes` is "yes" when a named person approved or verified who executed nothing, "no" when whoever is named for
-    that executed something as well, and "not shown" when nobody is named.
+    Only what a named person confirmed at a known time counts; an approver in the tenant file is a plan, whose name the
+    operator typed. Names are typed, too, unless a sign-in stands behind them.
     """
-    changes, said = list(changes), [one for one in said if one.confirmed]
-    by_part = {name: [one.by for one in said if part(one) == name] for name in ("approved", "executed", "verified")}
-    approved = _names([*(change["approved_by"] for change in changes), *by_part["approved"]])
-    executed = _names([*_hands(operators), *by_part["executed"]])
-    verified = _names(by_part["verified"])
-    eyes = {*approved, *verified}
+    done = {name: [one for one in said if _counts(one) and part(one) == name] for name in PARTS}
+    executed = [*_hands(operators), *(one.by for one in done["executed"])]
     return {
         "planned": _names(change.get("planned_by", "") for change in changes),
-        "approved": approved,
-        "executed": executed,
-        "verified": verified,
-        "four_eyes": "yes" if eyes - {*executed} else "no" if eyes else "not shown",
+        "approved": _names(one.by for one in done["approved"]),
+        "executed": _names(executed),
+        "verified": _names(one.by for one in done["verified"]),
+        "four_eyes": _four_eyes(done, executed),
     }
+
+
+def _counts(said: Confirmation) -> bool:
+    return said.confirmed and bool(said.by.strip()) and said.at is not None
+
+
+def _four_eyes(done: Mapping[str, Sequence[Confirmation]], executed: Iterable[str]) -> str:
+    """Return "yes" when whoever approved, and whoever verified, executed nothing; "not shown" without confirmations.
+
+    Of each of the two that is shown one person has to be somebody else than all who executed.
+    """
+    hands = {_same(name) for name in executed}
+    shown = [{_same(one.by) for one in done[name]} for name in ("approved", "verified") if done[name]]
+    if not done["executed"] or not shown:
+        return "not shown"
+    return "yes" if all(eyes - hands for eyes in shown) else "no"
+
+
+def _same(name: str) -> str:
+    """Return what is equal for two spellings of a name or an account."""
+    return " ".join(unicodedata.normalize("NFC", name).casefold().split())
 
 
 def part(said: Confirmation) -> str:
