@@ -37,6 +37,7 @@ HOMES = {
     "azure": {"evidence.archive.azure_blob"},
     "boto3": {"evidence.archive.s3"},
     "distributed": {"batch.cluster.driver"},
+    "graphql": {"sandbox.spaceiq.graphql"},
     "ipywidgets": {"notebook.prompts"},
     "jinja2": {"report.page", "sandbox.entra.flows.pages"},
     "msal": {"clients.entra.sign_in"},

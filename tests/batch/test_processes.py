@@ -19,7 +19,7 @@ from tests.benchmarks import idle
 
 HELPER = """
 import os, time
-from runbook_lib import processes
+from runbook_lib.report import processes
 
 with processes.helpers() as executor:
     print(executor.submit(os.getpid).result(), flush=True)

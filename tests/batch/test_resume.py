@@ -180,8 +180,8 @@ def test_two_processes_cannot_work_on_one_tenant(tmp_path: Path) -> None:
     hold = f"""
 import sys, time
 from pathlib import Path
-from runbook_lib import tenantrun
-with tenantrun.only_one(Path({str(tmp_path / "contoso")!r})):
+from runbook_lib.runs import lock
+with lock.only_one(Path({str(tmp_path / "contoso")!r})):
     print("held", flush=True)
     time.sleep(60)
 """

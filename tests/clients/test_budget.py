@@ -54,7 +54,17 @@ def test_what_is_larger_than_the_whole_budget_still_goes_out_alone(tmp_path: Pat
     assert Budget(tmp_path / "b.json", most=3).take(Clock()(), 20) == 0.0
 
 
-@pytest.mark.parametrize("content", [b"", b'{"begun": 17', b"[]", b'{"asked": 9, "unknown": 1}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b'{"begun": 17',
+        b"[]",
+        b'{"asked": 9, "unknown": 1}',
+        b'{"begun": null, "asked": 1, "closed_until": 0}',
+        b"\xff",
+    ],
+)
 def test_a_file_that_was_cut_short_begins_anew(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "b.json").write_bytes(content)
     assert Budget(tmp_path / "b.json", most=1).take(Clock()(), 1) == 0.0
@@ -112,3 +122,34 @@ def test_a_clock_that_was_put_back_does_not_hold_everybody_up(tmp_path: Path) ->
     clock, own = Clock(), Budget(tmp_path / "b.json", most=1)
     own.take(clock() + timedelta(hours=1), 1)
     assert own.take(clock(), 1) == 0.0
+
+
+@pytest.mark.usefixtures("shared")
+def test_no_answer_closes_the_app_for_longer_than_a_quarter_of_an_hour() -> None:
+    first, _, _ = scripted(error(429, headers={**APP, "Retry-After": "99999999"}))
+    other, cloud, clock = scripted(GOOD, deadline_seconds=3600)
+    with pytest.raises(GraphError):
+        first.look("domains")
+    other.look("domains")
+    assert clock.slept[0] == pytest.approx(budget.LONGEST_SECONDS)
+    assert len(cloud.requests) == 1
+
+
+def test_a_pause_of_years_that_stands_in_the_file_is_one_of_a_quarter_of_an_hour(tmp_path: Path) -> None:
+    clock, own = Clock(), Budget(tmp_path / "b.json")
+    far = clock().timestamp() + 10**8
+    own.path.write_text(json.dumps({"begun": 0, "asked": 0, "closed_until": far}))
+    assert own.take(clock(), 1) == budget.LONGEST_SECONDS
+    clock.sleep(budget.LONGEST_SECONDS)
+    assert own.take(clock(), 1) == 0.0
+
+
+@pytest.mark.usefixtures("shared")
+def test_who_waits_in_vain_reads_until_when_and_in_which_file(shared: Path) -> None:
+    first, _, _ = scripted(error(429, headers={**APP, "Retry-After": "5000"}), deadline_seconds=60)
+    other, _, _ = scripted(GOOD, deadline_seconds=60)
+    with pytest.raises(GraphError):
+        first.look("domains")
+    with pytest.raises(GraphError, match="All tenants wait until") as told:
+        other.look("domains")
+    assert str(shared) in str(told.value)

@@ -135,7 +135,7 @@ def test_errors_that_come_with_200_are_errors(sandbox: Sandbox, tenant: Callable
     source = SpaceSource("graphql", None, {}, "Contoso", f"{sandbox.url}/queries", "Bearer")
     with (
         spaceiq.connected(replace(tenant(), spaceiq=source), []) as api,
-        pytest.raises(CloudError, match='200: Cannot query field "mailbox" on type "Space"'),
+        pytest.raises(CloudError, match="200: Cannot query field 'mailbox' on type 'Space'"),
     ):
         api.ask("{spaces(first:1){edges{node{mailbox}}}}")
 

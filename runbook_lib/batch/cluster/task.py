@@ -25,7 +25,7 @@ from runbook_lib.batch.tenant import NOTEBOOKS, run_tenant
 from runbook_lib.errors import ArchiveError
 from runbook_lib.model import Json
 from runbook_lib.runs import folder as run_folders
-from runbook_lib.runs.lock import only_one
+from runbook_lib.runs.lock import Held, only_one
 
 LOCK_SECONDS = 120
 """So long a tenant waits for its lock: a file server takes 90 seconds to free the lock of a machine that vanished."""
@@ -131,5 +131,7 @@ def _is_held(folder: Path) -> bool:
     try:
         with only_one(folder):
             return False
-    except ArchiveError as error:
-        return isinstance(error.__cause__, BlockingIOError)
+    except Held:
+        return True
+    except ArchiveError:
+        return False

@@ -2,8 +2,7 @@
 
 Graph counts the requests of an app over all tenants: https://learn.microsoft.com/graph/throttling-limits. Whoever is
 told that the whole app has to wait tells the others here. Every process of a batch, on every machine that shares the
-outputs folder, finds the file by the environment; a person's own notebooks have none and need none. Workers of a
-cluster that share no folder have a file each, and an equal part of the limit.
+outputs folder, finds the file by the environment; a person's own notebooks have none and need none.
 """
 
 from __future__ import annotations
@@ -21,7 +20,9 @@ from runbook_lib.runs import lock
 
 VARIABLE = "RUNBOOK_BUDGETS"
 """The folder with a file for each app, in the environment of a batch's processes."""
-WINDOW_SECONDS = 10
+WINDOW_SECONDS, LOCK_SECONDS = 10, 60
+LONGEST_SECONDS = 900
+"""So long at most all tenants wait because one was told to; then somebody asks again, whatever the answer said."""
 MOST: int = vendors.facts()["graph_limits"]["app_per_10_s"]
 
 
@@ -47,6 +48,7 @@ class Budget:
         with self._state() as state:
             if not state.begun <= at < state.begun + WINDOW_SECONDS:
                 state.begun, state.asked = at, 0
+            state.closed_until = min(state.closed_until, at + LONGEST_SECONDS)
             if at < state.closed_until:
                 return state.closed_until - at
             if state.asked and state.asked + requests > self.most:
@@ -54,28 +56,26 @@ class Budget:
             state.asked += requests
             return 0.0
 
-    def close(self, until: datetime) -> None:
-        """Let nobody ask until then, or until a later time that was said already."""
+    def close(self, now: datetime, until: datetime) -> None:
+        """Let nobody ask until then, or a later time that was said already, but for LONGEST_SECONDS at most."""
         with self._state() as state:
-            state.closed_until = max(state.closed_until, until.timestamp())
+            latest = now.timestamp() + LONGEST_SECONDS
+            state.closed_until = min(max(state.closed_until, until.timestamp()), latest)
 
     @contextmanager
     def _state(self) -> Iterator[_State]:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("a+b") as file:
-            lock.take(file.fileno(), wait=True)
-            file.seek(0)
-            state = _read(file.read())
+        with lock.held(self.path.with_suffix(".lock"), wait_seconds=LOCK_SECONDS):
+            state = self._read()
             yield state
-            file.truncate(0)
-            file.write(json.dumps(asdict(state)).encode())
+            self.path.write_text(json.dumps(asdict(state)), encoding="utf-8")
 
-
-def _read(content: bytes) -> _State:
-    try:
-        return _State(**json.loads(content))
-    except (ValueError, TypeError):  # the first to come, or a process was killed while it wrote
-        return _State()
+    def _read(self) -> _State:
+        try:
+            read = json.loads(self.path.read_bytes())
+            return _State(float(read["begun"]), int(read["asked"]), float(read["closed_until"]))
+        except (FileNotFoundError, ValueError, TypeError, KeyError):  # the first to come, or one was killed in writing
+            return _State()
 
 
 def of(client_id: str) -> Budget | None:

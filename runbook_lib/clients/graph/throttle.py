@@ -72,7 +72,7 @@ class Throttle:
         with self._lock:
             free_at = self._clock() + timedelta(seconds=pause)
             if all_tenants and self._shared:
-                self._shared.close(free_at)
+                self._shared.close(self._clock(), free_at)
             if free_at > self._until or (retry_after is None and tries + 1 >= TRIES):
                 raise problem
             self._free_at = max(self._free_at, free_at)
@@ -94,8 +94,10 @@ class Throttle:
             if now >= due and self._shared:
                 due = now + timedelta(seconds=self._shared.take(now, requests))
             if max(now, due) > self._until:
+                told = f" All tenants wait until {due:%H:%M:%S} UTC ({self._shared.path})." if self._shared else ""
                 raise GraphError(
-                    f"Microsoft Graph did not answer everything within {self._patience.total_seconds():.0f} seconds.",
+                    f"Microsoft Graph did not answer everything within {self._patience.total_seconds():.0f} seconds."
+                    + told,
                     "Run the cell again in some minutes; other programs may be using up the tenant's share.",
                     status=429,
                     code="deadline",

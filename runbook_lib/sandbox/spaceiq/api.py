@@ -59,11 +59,20 @@ async def endpoint(request: Request) -> Response:
     except GraphError as fault:
         return JSONResponse({"error": fault.message}, fault.status, {**headers, **fault.headers})
     try:
-        asked = json.loads(await request.body())
-        data = graphql.execute(asked["query"], asked.get("variables") or {}, schema(tenant), _roots(world, tenant))
-    except (Refused, ValueError, KeyError, TypeError, GraphError) as fault:
-        return JSONResponse({"data": None, "errors": [{"message": str(fault)}]}, 200, headers)
-    return JSONResponse({"data": data}, 200, headers)
+        text, variables, operation = _asked(json.loads(await request.body()))
+    except ValueError as error:
+        return JSONResponse({"data": None, "errors": [{"message": str(error)}]}, 200, headers)
+    answer = graphql.execute(text, variables, operation, schema(tenant), _roots(world, tenant))
+    return JSONResponse(answer, 200, headers)
+
+
+def _asked(body: Any) -> tuple[str, Json, str | None]:
+    """Return document, variables and operation; raise ValueError for a body without a document."""
+    document = body.get("query") if isinstance(body, dict) else None
+    variables = (body.get("variables") if isinstance(body, dict) else None) or {}
+    if not isinstance(document, str) or not isinstance(variables, dict):
+        raise ValueError("Must provide query string.")
+    return document, variables, body.get("operationName")
 
 
 def _company(world: World, header: str) -> TenantState | None:
