@@ -191,3 +191,64 @@ def reading(raw: Raw, **more: Look) -> Reading:
 def rows_of(look: Look, form: type[Form]) -> tuple[Form, ...]:
     """Return the rows of a look that can be read as `form`: for asking further, not for judging."""
     return read(look.call, look.rows, form)[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Says of which form a plain object of JSON is."""
+
+    form: type
+
+    def __get_pydantic_core_schema__(self, source: object, handler: Callable[[Any], Any]) -> Any:
+        """Return the form's own schema."""
+        return handler(self.form)
+
+
+@dataclass(frozen=True, slots=True)
+class Like:
+    """Says how a text looks."""
+
+    pattern: str
+
+    def __get_pydantic_core_schema__(self, source: object, handler: object) -> Any:
+        """Return a text's schema with the pattern."""
+        from pydantic_core import core_schema  # here: `runbook --help` does without
+
+        return core_schema.str_schema(pattern=self.pattern)
+
+
+@dataclass(frozen=True, slots=True)
+class AtLeast:
+    """Says of a number how small it may be."""
+
+    least: int
+
+    def __get_pydantic_core_schema__(self, source: object, handler: Callable[[Any], Any]) -> Any:
+        """Return a number's schema with its lower bound."""
+        return handler(source) | {"ge": self.least}
+
+
+@dataclass(frozen=True, slots=True)
+class InUtc:
+    """Says of a time that it is written with its zone, and in UTC."""
+
+    def __get_pydantic_core_schema__(self, source: object, handler: object) -> Any:
+        """Return a time's schema with the zone."""
+        from pydantic_core import core_schema
+
+        return core_schema.datetime_schema(tz_constraint=0)
+
+
+def in_words(error: ValueError) -> Iterator[str]:
+    """Yield what pydantic found to be off, each fault with its place: nothing of what stood there is repeated."""
+    from pydantic import ValidationError
+
+    if not isinstance(error, ValidationError):
+        yield str(error)
+        return
+    for fault in error.errors(include_url=False, include_context=False, include_input=False):
+        place = ".".join(str(part) for part in fault["loc"])
+        if fault["type"] == "missing":
+            yield f"it lacks {place}"
+        else:
+            yield f"{place} is not as it should be: {fault['msg']}" if place else fault["msg"]

@@ -70,7 +70,9 @@ def load() -> None:
     importlib.import_module("runbook_lib.vendors").calls()
     importlib.import_module("runbook_lib.report.controls").supports()
     importlib.import_module("runbook_lib.batch.engine.kernel")._is_this_python("python3")
-    importlib.import_module("runbook_lib.runs.record_schema").off_schema({})
+    records = importlib.import_module("runbook_lib.runs.record")
+    records.forms.adapter(records.Record)
+    records.forms.adapter(records.Filed)
     importlib.import_module("runbook_lib.evidence.secrets").known_forms()
     with suppress(OSError):  # a tenant that needs the bundle says in words what is wrong with it
         importlib.import_module("runbook_lib.clients.http").system_trust()

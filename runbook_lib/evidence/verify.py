@@ -13,7 +13,6 @@ from runbook_lib.evidence.bagit import INFO, MANIFEST, STAMP, TAG_MANIFEST, WITN
 from runbook_lib.evidence.trust import Trust, trust
 from runbook_lib.runs import folder as run_folders
 from runbook_lib.runs import record as records
-from runbook_lib.runs import record_schema
 
 
 def is_stamped(folder: Path) -> bool:
@@ -120,8 +119,7 @@ def _record_faults(path: Path) -> Iterator[str]:
             raise  # a newer runbook wrote it, which is no damage
         yield error.message
         return
-    for place in record_schema.off_schema(json.loads(path.read_bytes())):
-        yield f"{place[2:]} is not as record.schema.json says."
+    yield from (f"{words}." for words in records.faults(path.read_bytes()))
     if path.stem != record.name:
         yield f"Inside it is the record of {record.name}."
     raw = path.with_suffix(".raw.json")

@@ -72,8 +72,11 @@ def next_look(folder: Path, step: str) -> int:
 
 
 def to_json(value: object) -> bytes:
-    """Return readable JSON with a final newline, a key or a row of a list on each line; times as ISO 8601."""
-    return ("".join(_laid_out(value, "\n ")) + "\n").encode()
+    """Return readable JSON with a final newline, a key or a row of a list on each line; times as ISO 8601.
+
+    Half a pair of letters, which UTF-8 cannot write, stays what it was in JSON's own escape.
+    """
+    return ("".join(_laid_out(value, "\n ")) + "\n").encode("utf-8", "backslashreplace")
 
 
 def _laid_out(value: object, margin: str) -> Iterator[str]:

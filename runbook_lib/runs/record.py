@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from datetime import datetime
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
+from runbook_lib import forms
 from runbook_lib.errors import ArchiveError
 from runbook_lib.model import Answer, Confirmation, Finding, Json, Look, Raw, Status, worst
-from runbook_lib.runs import audit, record_schema
+from runbook_lib.runs import audit, parts
 from runbook_lib.runs.folder import JUDGED, look_name, to_json, write_new
 
 SCHEMA = 2
@@ -24,33 +25,50 @@ SCHEMA = 2
 class Record:
     """What one step of one run did, saw and concluded; one JSON file."""
 
-    schema: int
-    step: str
-    look: int
-    run: str
-    tenant: Json
-    cloud: Json
+    __pydantic_config__: ClassVar[Any] = {"use_attribute_docstrings": True}
+    schema: Annotated[int, parts.AtLeast(1)]
+    """Version of this shape."""
+    step: Annotated[str, parts.Like(r"^\d\d_[a-z]+$")]
+    look: Annotated[int, parts.AtLeast(1)]
+    """1 for the first look at the step in this run."""
+    run: Annotated[str, parts.Like(".")]
+    """Name of the run's folder."""
+    tenant: parts.Tenant
+    cloud: parts.Cloud
     outcome: Status
-    started: datetime
-    finished: datetime
-    operator: Json
+    started: parts.UTC
+    finished: parts.UTC
+    operator: parts.OperatorRow
     findings: tuple[Finding, ...]
     confirmations: tuple[Confirmation, ...]
     answers: tuple[Answer, ...]
-    looks: tuple[Json, ...]
-    requests: tuple[Json, ...]
+    looks: tuple[parts.LookRow, ...]
+    requests: tuple[parts.RequestRow, ...]
     tables: tuple[str, ...]
-    raw_sha256: str
-    settings: Json
+    """Files below data/."""
+    raw_sha256: parts.SHA256
+    """SHA-256 of NN_step.raw.json, the answers as they came; empty when nothing was asked."""
+    settings: parts.SettingsRow
     override: str
-    versions: Json
-    how_to: Json
+    """Why a closed gate was opened."""
+    versions: parts.VersionsRow
+    how_to: parts.HowToRow
     waiting: str = ""
+    """What kept the gate closed."""
 
     @property
     def name(self) -> str:
         """Return the file name without ending: `06_access`, or `06_access.2` for the second look."""
         return look_name(self.step, self.look)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filed(Record):
+    """A record as its file holds it, with what follows from it, so that nobody needs this program to see that."""
+
+    controls: tuple[parts.ControlRow, ...] | None = None
+    """One row for each check that was judged; version 1 has none."""
+    people: parts.PeopleRow | None = None
 
 
 def all_records(folder: Path) -> list[Record]:
@@ -112,44 +130,77 @@ def read(path: Path) -> Record:
     """Return the record in `path`, of this version or an older one; raise ArchiveError when it is no record of ours."""
     try:
         return _record(path.read_bytes(), path.name)
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError) as error:
         remedy = "Restore it from the archive, or move the run's folder aside and start a new run."
-        raise ArchiveError(f"{path.name} is not a complete record ({error}).", remedy) from error
+        words = "; ".join(forms.in_words(error)) if isinstance(error, ValueError) else str(error)
+        raise ArchiveError(f"{path.name} is not a complete record ({words}).", remedy) from error
 
 
 @lru_cache(maxsize=64)  # every step reads the records of all steps before it
 def _record(content: bytes, name: str) -> Record:
-    row = json.loads(content)
-    if row["schema"] > SCHEMA:
-        what = f"{name} has version {row['schema']} of the record; this runbook knows {SCHEMA}."
+    if (found := _NEWER.search(content[:4096])) and int(found[1]) > SCHEMA:
+        what = f"{name} has version {int(found[1])} of the record; this runbook knows {SCHEMA}."
         raise ArchiveError(what, "Read it with the newer runbook that wrote it.")
-    if lacking := ", ".join(record_schema.lacking(row, frozenset(Record.__dataclass_fields__))):
-        raise KeyError(f"it lacks {lacking}")
-    row["outcome"] = Status(row["outcome"])
-    row["started"] = datetime.fromisoformat(row["started"])
-    row["finished"] = datetime.fromisoformat(row["finished"])
-    row["findings"] = tuple(Finding(**{**one, "status": Status(one["status"])}) for one in row["findings"])
-    row["confirmations"] = tuple(_dated(Confirmation, one) for one in row["confirmations"])
-    row["answers"] = tuple(_dated(Answer, one) for one in row["answers"])
-    for name in ("looks", "requests", "tables"):
-        row[name] = tuple(row[name])
-    return Record(**{name: row[name] for name in Record.__dataclass_fields__ if name in row})
+    return forms.adapter(Record).validate_json(content, strict=True)
 
 
-def _dated(kind: type[Any], row: Json) -> Any:
-    return kind(**{**row, "at": datetime.fromisoformat(row["at"]) if row["at"] else None})
+_NEWER = re.compile(rb'"schema": ?(\d{1,9})\b')
+"""The version stands among the first keys of every record."""
+
+
+def faults(content: bytes) -> tuple[str, ...]:
+    """Return in words each place where a record's file is not as record.schema.json says."""
+    try:
+        filed = forms.adapter(Filed).validate_json(content, strict=True)
+    except ValueError as error:
+        return tuple(forms.in_words(error))
+    absent = [name for name in ("controls", "people") if getattr(filed, name) is None]
+    return tuple(f"it lacks {name}" for name in absent) if filed.schema > 1 else ()
+
+
+@cache
+def json_schema() -> Json:
+    """Return what every record's JSON must be, as JSON Schema; record.schema.json is this, for those without Python."""
+    made = forms.adapter(Filed).json_schema(ref_template="#/$defs/{model}")
+    made["properties"]["schema"]["maximum"] = SCHEMA
+    later = {"required": ["waiting", "controls", "people"]}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": "urn:spaceiq-calendar-runbook:record",
+        **made,
+        "title": "Record of one look at one step of a run: NN_step.json",
+        "description": "Version 1 has no controls and people; every version stays readable.",
+        "if": {"properties": {"schema": {"const": 1}}},
+        "else": later,
+    }
 
 
 def write(folder: Path, record: Record) -> Path:
-    """Write `record` into the run's folder and return its path."""
+    """Write `record` into the run's folder and return its path; what nobody could read again is not written."""
     path = folder / "data" / f"{record.name}.json"
     evidence = f"{record.name}.raw.json" if record.raw_sha256 else ""
-    derived = {
-        "controls": audit.controls(record.findings, record.looks, evidence),
-        "people": audit.people([record.settings["change"]], [record.operator], record.confirmations),
-    }
-    write_new(path, to_json(asdict(record) | derived))
+    filed = Filed(
+        **{one.name: getattr(record, one.name) for one in fields(record)},
+        controls=tuple(audit.controls(record.findings, record.looks, evidence)),
+        people=audit.people([record.settings["change"]], [record.operator], record.confirmations),
+    )
+    content = _bytes(filed)
+    if off := "; ".join(faults(content)):
+        raise ArchiveError(
+            f"The record {record.name} is not written: {off}.", "This is a fault of the runbook: tell it."
+        )
+    write_new(path, content)
     return path
+
+
+def _bytes(filed: Filed) -> bytes:
+    """Return a record's JSON; a letter that UTF-8 cannot write, half of a pair, becomes a question mark."""
+    kind = forms.adapter(Filed)
+    try:
+        return kind.dump_json(filed, indent=1, warnings=False) + b"\n"
+    except ValueError:  # pydantic's PydanticSerializationError is one
+        plain = json.dumps(kind.dump_python(filed, mode="json", warnings=False), ensure_ascii=False, indent=1)
+        return plain.encode("utf-8", "replace") + b"\n"
 
 
 def raw_json(raw: Raw) -> bytes:
@@ -165,7 +216,7 @@ def read_raw(path: Path) -> dict[str, Look]:
             name: Look(**{**row, "asked_at": datetime.fromisoformat(row["asked_at"]), "rows": tuple(row["rows"])})
             for name, row in stored.items()
         }
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ArchiveError(
             f"{path.name} does not hold raw answers ({error}).", "Restore it from the archive."
         ) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -14,10 +15,10 @@ from runbook_lib.checks import CHECKS
 from runbook_lib.errors import ArchiveError
 from runbook_lib.evidence import seal
 from runbook_lib.model import Confirmation, Finding, Json, Look, Status
-from runbook_lib.runs import audit, record_schema
+from runbook_lib.runs import audit
 from runbook_lib.runs import record as records
 from runbook_lib.steps.access import checks as access  # noqa: F401 - registers the checks that these records name
-from tests.fake_runs import NOW, SAID, add, complete, new_run, passing, request, two_steps
+from tests.fake_runs import NOW, SAID, TENANT, add, complete, new_run, passing, request, two_steps
 
 FOUND = (
     Finding("no-extra-permissions", "Mail.Read (application)", Status.FAIL, "granted", "Remove it."),
@@ -49,15 +50,18 @@ def write(folder: Path, row: Json) -> Path:
 
 
 def faults(row: Json) -> list[str]:
-    thorough = [error.json_path for error in settings.validator(record_schema.schema()).iter_errors(row)]
-    assert record_schema.off_schema(row) == thorough, "the compiled schema overlooks nothing"
-    return thorough
+    """Return what is wrong with a record's JSON, once our own reader and jsonschema are of one mind about it."""
+    found = list(records.faults(json.dumps(row).encode()))
+    by_schema = [error.json_path for error in settings.validator(records.json_schema()).iter_errors(row)]
+    assert bool(found) == bool(by_schema), (found, by_schema)
+    return found
 
 
-def test_the_schema_is_itself_valid() -> None:
-    check = settings.validator({})
-    check.check_schema(record_schema.schema())
-    assert record_schema.schema()["properties"]["schema"]["enum"] == list(range(1, records.SCHEMA + 1))
+def test_the_published_schema_is_the_one_that_is_made_from_the_record() -> None:
+    published = Path(records.__file__).with_name("record.schema.json")
+    made = json.dumps(records.json_schema(), indent=1) + "\n"
+    assert published.read_text(encoding="utf-8") == made, f"write the other one into {published}"
+    settings.validator({}).check_schema(records.json_schema())
 
 
 def test_every_record_that_is_written_is_valid(run: Path) -> None:
@@ -188,5 +192,59 @@ def test_a_record_with_values_of_the_wrong_kind_is_not_sealed(tmp_path: Path) ->
     row = stored(folder)
     row["looks"][0]["rows"] = "many"
     write(folder, row)
-    with pytest.raises(ArchiveError, match=r"looks\[0\]\.rows is not as record\.schema\.json says"):
+    with pytest.raises(ArchiveError, match=r"looks\.0\.rows is not as it should be"):
         seal.seal(folder, clock=lambda: NOW)
+
+
+WRITTEN = sorted((Path(__file__).parent / "records").glob("*.json"))
+"""A record as each version of this program wrote it, by that version's own code."""
+
+
+@pytest.mark.parametrize("path", WRITTEN, ids=lambda path: path.stem)
+def test_a_record_that_an_earlier_version_wrote_is_read_whole(path: Path) -> None:
+    row = json.loads(path.read_bytes())
+    record = records.read(path)
+    assert faults(row) == []
+    assert record.finished == datetime(2026, 11, 22, 21, 5, tzinfo=UTC)
+    assert [one.status for one in record.findings] == [Status.FAIL]
+    assert [(one.confirmed, one.at is not None) for one in record.confirmations] == [(True, True), (False, False)]
+    assert (record.answers[0].value, record.looks[0]["total"]) == ("CHG-1", None)
+    for name in ("tenant", "cloud", "operator", "settings", "versions", "how_to"):
+        assert getattr(record, name) == row[name], "nothing that an object holds is lost"
+    assert settings.revive(record.settings).key == "contoso"
+
+
+def test_there_is_a_record_of_every_version() -> None:
+    assert {records.read(path).schema for path in WRITTEN} == set(range(1, records.SCHEMA + 1))
+
+
+@pytest.mark.parametrize("word", ["half \ud83d of a pair", "\udfff", "ends \ud800"])
+def test_half_a_pair_of_letters_in_an_answer_does_not_break_the_record(run: Path, word: str) -> None:
+    add(run, "06_access", Finding("c", word, Status.FAIL, word), raw={"rooms": Look("rooms", NOW, ({"id": word},), 1)})
+    record = records.read(run / "data" / "06_access.json")
+    assert "?" in record.findings[0].subject
+    assert records.read_raw(run / "data" / "06_access.raw.json")["rooms"].rows == ({"id": word},)
+
+
+@pytest.mark.parametrize("time", ["2026-11-22T21:00:00", "2026-11-22T21:00:00+01:00", "yesterday", 5, None])
+def test_a_time_without_zone_or_of_another_one_is_no_time_of_a_record(run: Path, time: object) -> None:
+    add(run, "06_access", passing())
+    with pytest.raises(ArchiveError, match="finished is not as it should be"):
+        records.read(write(run, stored(run) | {"finished": time}))
+
+
+@pytest.mark.parametrize("deep", ["[" * 200_000, '{"a":' * 200_000, '{"schema": 2, "step": ' + "[" * 200_000])
+def test_json_nested_without_end_is_a_damaged_record_and_no_crash(run: Path, deep: str) -> None:
+    path = run / "data" / "06_access.json"
+    path.write_text(deep)
+    with pytest.raises(ArchiveError, match="not a complete record"):
+        records.read(path)
+    path.with_suffix(".raw.json").write_text(deep)
+    with pytest.raises(ArchiveError, match="does not hold raw answers"):
+        records.read_raw(path.with_suffix(".raw.json"))
+
+
+def test_what_could_not_be_read_again_is_not_written(run: Path) -> None:
+    with pytest.raises(ArchiveError, match=r"06_access is not written: tenant\.name is not as it should be"):
+        add(run, "06_access", passing(), tenant={**TENANT, "name": 7})  # type: ignore[dict-item]
+    assert not (run / "data" / "06_access.json").exists()
