@@ -18,6 +18,8 @@ service: Graph's in camel case come by `__pydantic_config__ = GRAPH`.
 from __future__ import annotations
 
 import json
+import re
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
@@ -74,6 +76,30 @@ def _flag(said: object) -> bool:
     return spelled == "true"
 
 
+def address(text: str) -> str:
+    """Return an e-mail address as it is compared: bare, in lower case; raise ValueError for what is none.
+
+    Exchange writes `SMTP:` before it, browsers `mailto:`, mail programs a name around it, and what was copied from a
+    page has characters that nobody sees.
+    """
+    visible = "".join(char for char in unicodedata.normalize("NFKC", text) if unicodedata.category(char) != "Cf")
+    bare = visible.strip().lower().removesuffix(">").rpartition("<")[2].strip()
+    bare = re.sub(r"^(smtp|mailto):", "", bare).partition("?")[0].strip()
+    if not re.fullmatch(r"[^\s@,;<>]+@[^\s@,;<>]+", bare):
+        raise ValueError("no address")
+    return bare
+
+
+def address_or_nothing(text: str) -> str:
+    """Return the e-mail address in a text, empty where it holds none."""
+    try:
+        return address(text)
+    except ValueError:
+        return ""
+
+
+Address = Annotated[str, Rule(address)]
+"""An e-mail address, bare and in lower case."""
 Text = Annotated[str, Rule(_text)]
 """A text that is not blank."""
 Moment = Annotated[datetime, Rule(moment)]

@@ -192,6 +192,88 @@ def test_an_export_that_cannot_be_used_says_the_one_thing_wrong(tmp_path: Path, 
     assert not look.rows
 
 
+OAK = b"Oak;oak@example.org;HQ\n"
+
+
+@pytest.mark.parametrize("rooms", [0, 1, 8000])
+@pytest.mark.parametrize("opened", ['"Oak;oak@example.org;HQ', 'Oak;"oak@example.org;HQ', 'Oak;oak@example.org;"HQ'])
+def test_a_quote_that_is_never_closed_is_refused_at_its_row(tmp_path: Path, rooms: int, opened: str) -> None:
+    rest = "".join(f"Room {number};r{number}@example.org;HQ\n" for number in range(rooms))
+    look = export(tmp_path, f"{HEAD}{OAK.decode()}{opened}\n{rest}".encode())
+    assert ("row 3" in look.refusal, "quotation mark" in look.remedy, look.rows) == (True, True, ())
+
+
+@pytest.mark.parametrize(
+    "merged",
+    [
+        '"Oak;oak@example.org;HQ\nElm";elm@example.org;HQ\n',
+        'Oak;oak@example.org;"HQ\nElm;elm@example.org;HQ\nAsh;ash@example.org;HQ"\n',
+        '"Oak\nElm";elm@example.org;HQ\n',
+    ],
+)
+def test_rooms_that_quotes_made_one_are_refused_at_their_row(tmp_path: Path, merged: str) -> None:
+    assert "row 2 that goes on over several lines" in export(tmp_path, HEAD.encode() + merged.encode()).refusal
+
+
+def test_a_remark_of_two_lines_merges_nothing(tmp_path: Path) -> None:
+    text = 'Space Name;Calendar;Building;Remark\nOak;oak@example.org;HQ;"quiet\nlight"\nElm;elm@example.org;HQ;\n'
+    look = export(tmp_path, text.encode())
+    assert [(row["id"], row["name"]) for row in look.rows] == [("row 2", "Oak"), ("row 4", "Elm")]
+
+
+@pytest.mark.parametrize("names", ["Calendar;Calendar", "Calendar; calendar ", "CALENDAR;Calendar\u200b"])
+def test_a_column_that_stands_twice_is_refused_with_its_places(tmp_path: Path, names: str) -> None:
+    look = export(tmp_path, f"Space Name;{names};Building\nOak;a@x.example;oak@x.example;HQ\n".encode())
+    assert ("calendar 2 times, as its columns 2 and 3" in look.refusal, look.rows) == (True, ())
+
+
+def test_a_column_that_nobody_uses_may_stand_twice(tmp_path: Path) -> None:
+    text = b"Note;Space Name;Note;Calendar;Building\n;Oak;;oak@example.org;HQ\n"
+    assert [row["email"] for row in export(tmp_path, text).rows] == ["oak@example.org"]
+
+
+@pytest.mark.parametrize("line", ["sep=;", "SEP=;", '"sep=;"', "sep=;;;"])
+def test_the_line_that_excel_puts_first_says_what_parts_the_cells(tmp_path: Path, line: str) -> None:
+    look = export(tmp_path, f"{line}\r\n{HEAD}{OAK.decode()}".encode())
+    assert [(row["id"], row["email"]) for row in look.rows] == [("row 3", "oak@example.org")]
+
+
+def test_what_parts_the_cells_is_what_finds_the_columns(tmp_path: Path) -> None:
+    text = b'"Note, a;b;c;d",Space,Email\nx,Oak,oak@example.org\n'
+    assert [row["name"] for row in export(tmp_path, text, {}).rows] == ["Oak"]
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "Oak@Example.org",
+        " oak@example.org ",
+        "SMTP:oak@example.org",
+        "mailto:oak@example.org?subject=x",
+        "Oak <oak@example.org>",
+        "oak@\u200bexample.org\ufeff",
+        "oak＠example.org",
+    ],
+)
+def test_an_address_is_known_however_it_is_written(tmp_path: Path, written: str) -> None:
+    (row,) = export(tmp_path, f"{HEAD}Oak;{written};HQ\n".encode()).rows
+    assert row["email"] == "oak@example.org"
+
+
+@pytest.mark.parametrize("written", ["", "n/a", "Oak calendar", "a@b@c", "a@x.example, b@x.example"])
+def test_what_is_no_address_is_kept_as_the_calendar_s_name_alone(tmp_path: Path, written: str) -> None:
+    (row,) = export(tmp_path, f"{HEAD}Oak;{written};HQ\n".encode()).rows
+    assert (row["email"], row["calendar"]) == ("", written)
+
+
+def test_an_export_that_may_not_be_opened_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def locked(path: Path) -> bytes:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_bytes", locked)
+    assert "cannot be read: Permission denied" in export(tmp_path, b"").refusal
+
+
 def test_an_export_without_rows_is_no_refusal_and_no_room(tmp_path: Path) -> None:
     look = export(tmp_path, HEAD.encode() + b"\r\n")
     assert (look.rows, look.total, look.refusal) == ((), 0, "")
