@@ -116,6 +116,8 @@ def camel(name: str) -> str:
 
 GRAPH: Any = {"alias_generator": camel}
 """The `__pydantic_config__` of a form whose members are spelled in camel case."""
+ABSENT: Any = None
+"""The default of a member that may be absent, but not null."""
 
 
 @cache

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from runbook_lib import vendors
+from runbook_lib import forms, vendors
 from runbook_lib.checks import Facts, Rows, check
 from runbook_lib.clients.spaceiq import api as spaceiq
 from runbook_lib.model import NOT_ASKED, Json, Raw, Status, Tenant
@@ -78,7 +78,7 @@ def parse(raw: Raw, tenant: Tenant) -> tuple[Facts, ...]:
         tuple(sorted({plan["servicePlanName"] for plan in plans if plan["servicePlanName"] in PREMIUM_PLANS})),
         tuple((policy.get("defaultUserRolePermissions") or {}).get("permissionGrantPoliciesAssigned") or ()),
         len(raw["rooms"].rows),
-        matching.spaces(raw.get("spaces", NOT_ASKED)),
+        matching.spaces(forms.rows_of(raw.get("spaces", NOT_ASKED), matching.Row)),
     )
     others = (one.parse(raw, tenant) for one in (connect, credentials, limit, ews))
     return (*others, before)

@@ -14,6 +14,7 @@ from runbook_lib.steps.access.grants import Line
 from runbook_lib.steps.access.reach import Reach
 from runbook_lib.steps.access.revoke import Removal
 from runbook_lib.steps.preflight import App
+from runbook_lib.steps.sync.answers import LegRow
 from runbook_lib.steps.sync.join import Room, RoomFacts
 from runbook_lib.steps.sync.matching import Space
 from runbook_lib.steps.sync.states import MINUTE
@@ -165,18 +166,23 @@ def room_counts(facts: RoomFacts) -> Table:
     """
     counted = Counter(room.state for room in facts.rooms)
     rows = [{"state": state.value, "rooms": str(count)} for state, count in counted.most_common()]
-    listed = sum(bool(row.get("emailAddress")) for row in facts.raw["rooms"].rows)
-    more = len(facts.rooms) - listed
+    nameless = len(facts.raw.unreadable.get("rooms", ()))
+    more = len(facts.rooms) - len(facts.raw["rooms"].rows) + nameless
     rows.append({"state": "all rooms seen", "rooms": facts.raw["rooms"].population})
-    if more:
+    if more > 0:
         rows.append({"state": "of them known to Exchange alone", "rooms": f"{more} more"})
-    if nameless := len(facts.raw["rooms"].rows) - listed:
-        rows.append({"state": "without an address, so in no state", "rooms": f"{nameless} of those seen"})
+    if nameless:
+        rows.append({"state": "not readable, so in no state", "rooms": f"{nameless} of those seen"})
     return table("room_counts", rows, ["state", "rooms"])
+
+
+LEG_COLUMNS = ["leg", "status", "saw", "at_least", "seconds"]
 
 
 def booking(facts: RoomFacts) -> Table:
     """Return the legs of the booking test, each with the seconds that it took; no rows when nobody asked for it."""
-    look = facts.raw.get("booking")
-    rows = [{**leg, "status": status_words(Status(leg["status"]))} for leg in (look.rows if look else ())]
-    return table("booking", rows, ["leg", "status", "saw", "seconds"])
+    rows = [
+        {name: getattr(leg, name) for name in LEG_COLUMNS} | {"status": status_words(leg.outcome)}
+        for leg in facts.raw.rows("booking", LegRow)
+    ]
+    return table("booking", rows, LEG_COLUMNS).rename(columns=lambda name: name.replace("_", " "))

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from runbook_lib import settings
+from runbook_lib import forms, settings
 from runbook_lib.clients.spaceiq import api as spaceiq
 from runbook_lib.clients.spaceiq import export as spaceiq_export
 from runbook_lib.errors import CloudError, SettingsError
@@ -21,6 +21,7 @@ from runbook_lib.sandbox.faults import Fault
 from runbook_lib.sandbox.server import Sandbox
 from runbook_lib.sandbox.spaceiq import api as service
 from runbook_lib.sandbox.world.state import TenantState
+from runbook_lib.steps.sync.matching import Row
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 END = NOW + timedelta(days=1)
@@ -148,6 +149,66 @@ def test_data_that_comes_with_errors_is_an_error(tenant: Callable[..., Tenant]) 
         api.ask("{viewer{id}}")
 
 
+def one_answer(tenant: Tenant, data: object, monkeypatch: pytest.MonkeyPatch) -> spaceiq.SpaceIQ:
+    """Return SpaceIQ that gives this data to every question."""
+    api = spaceiq.SpaceIQ(tenant, SimpleNamespace(), [], "token")
+    monkeypatch.setattr(api, "ask", lambda *_, **__: data)
+    api.schema = {"Query": {"spaces": "Spaces"}, "Space": {"id": "", "name": "", "calendar": "Calendar"}}
+    return api
+
+
+@pytest.mark.parametrize(
+    "viewer", [None, {"company": None}, {"company": {"name": None}}, {"company": []}, {"company": {"name": 7}}, [], "x"]
+)
+def test_a_token_of_which_nobody_says_whose_it_is_reads_nothing(
+    tenant: Callable[..., Tenant], monkeypatch: pytest.MonkeyPatch, viewer: object
+) -> None:
+    with pytest.raises(CloudError, match=r"whose the token|another form"):
+        one_answer(tenant(), {"viewer": viewer}, monkeypatch).assert_company()
+
+
+NODE = {"id": "s1", "name": "Oak", "calendar": {"email": "oak@example.org"}, "busy": []}
+TIME = {"start": "2026-11-22T21:00:00Z", "end": "2026-11-22T22:00:00Z"}
+
+
+@pytest.mark.parametrize(
+    ("node", "member"),
+    [
+        (None, "id"),
+        (NODE | {"id": None}, "id"),
+        (NODE | {"busy": None}, "calendar"),
+        (NODE | {"busy": [TIME | {"start": None}]}, "calendar"),
+        (NODE | {"busy": [None]}, "calendar"),
+        (NODE | {"calendar": ["oak@example.org"]}, "calendar"),
+        (NODE | {"floor": "2", "calendar": None}, "calendar"),
+    ],
+)
+def test_a_space_that_cannot_be_read_stays_for_the_judge_and_the_others_are_read(
+    tenant: Callable[..., Tenant], monkeypatch: pytest.MonkeyPatch, node: object, member: str
+) -> None:
+    edges = [{"node": NODE | {"id": "s2"}}, {"node": node}]
+    page = {"pageInfo": {"hasNextPage": False}, "totalCount": 2, "edges": edges}
+    look = one_answer(tenant(), {"spaces": page}, monkeypatch).spaces(NOW, END)
+    assert look.population == "2 of 2"
+    read, (off,) = forms.read("spaces", look.rows, Row)
+    assert ([one.id for one in read], member in off.member) == (["s2"], True)
+
+
+@pytest.mark.parametrize("spaces", [None, {}, [], {"edges": [], "pageInfo": None}, {"edges": None, "pageInfo": {}}])
+def test_a_page_that_is_none_is_a_refusal_in_words(
+    tenant: Callable[..., Tenant], monkeypatch: pytest.MonkeyPatch, spaces: object
+) -> None:
+    with pytest.raises(CloudError, match="SpaceIQ answered"):
+        one_answer(tenant(), {"spaces": spaces}, monkeypatch).spaces(NOW, END)
+
+
+def test_a_page_that_comes_again_and_again_never_counts_as_all(
+    tenant: Callable[..., Tenant], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = {"pageInfo": {"hasNextPage": True, "endCursor": "1"}, "totalCount": 1, "edges": [{"node": NODE}]}
+    assert not one_answer(tenant(), {"spaces": page}, monkeypatch).spaces(NOW, END).complete
+
+
 def test_without_a_source_nothing_is_looked_at(tenant: Callable[..., Tenant]) -> None:
     assert spaceiq.read(tenant(), NOW, END, []) == {}
 
@@ -252,7 +313,7 @@ def test_what_parts_the_cells_is_what_finds_the_columns(tmp_path: Path) -> None:
         "mailto:oak@example.org?subject=x",
         "Oak <oak@example.org>",
         "oak@\u200bexample.org\ufeff",
-        "oak＠example.org",
+        "oak\uff20example.org",
     ],
 )
 def test_an_address_is_known_however_it_is_written(tmp_path: Path, written: str) -> None:

@@ -6,6 +6,7 @@ import re
 from datetime import timedelta
 from pathlib import Path
 
+from runbook_lib import forms
 from runbook_lib.display import frames
 from runbook_lib.model import Look, Status
 from runbook_lib.report import page as report_page
@@ -22,7 +23,7 @@ def facts(*states: RoomState, **more: Look) -> RoomFacts:
         for at, state in enumerate(states)
     )
     raw = {"free_busy": Look("free_busy", NOW), **{name.replace("_", " "): look for name, look in more.items()}}
-    return RoomFacts({**raw, "free_busy": Look("free_busy", NOW)}, rooms)
+    return RoomFacts(forms.reading({**raw, "free_busy": Look("free_busy", NOW)}), rooms)
 
 
 def test_rooms_are_counted_by_building_and_state() -> None:
@@ -46,8 +47,11 @@ def test_progress_is_in_the_order_of_time_and_ends_with_this_look() -> None:
     assert pictures.progress(facts(RoomState.PROVED)).svg == ""
 
 
+LEG = {"status": "pass", "saw": "so", "seconds": None}
+
+
 def test_legs_keep_their_order_and_round_up() -> None:
-    rows = ({"leg": "first", "seconds": 0.2}, {"leg": "second", "seconds": 61.0}, {"leg": "untimed", "seconds": None})
+    rows = (LEG | {"leg": "first", "seconds": 0.2}, LEG | {"leg": "second", "seconds": 61.0}, LEG | {"leg": "untimed"})
     svg = pictures.latency(facts(booking=Look("booking", NOW, rows))).svg
     assert "first: 1 seconds; second: 61 seconds" in svg
     assert "untimed" not in svg

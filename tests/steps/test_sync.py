@@ -268,8 +268,16 @@ def test_a_room_is_not_called_unmapped_when_not_all_spaces_were_read() -> None:
     assert only(found) == (RoomState.CANNOT_TELL, Status.UNKNOWN)
 
 
+USUAL = {
+    "AutomateProcessing": "AutoAccept",
+    "BookingWindowInDays": 180,
+    "MaximumDurationInMinutes": 1440,
+    "AllBookInPolicy": True,
+}
+
+
 def imported(**row: object) -> dict[str, Any]:
-    mailbox = {"mailbox": ADAMS, "DisplayName": "Adams", "processing": {}, "error": "", **row}
+    mailbox = {"mailbox": ADAMS, "DisplayName": "Adams", "processing": USUAL, "error": "", **row}
     answer = {"sections": {"rooms": {"rows": [mailbox], "errors": []}}}
     return {"exchange": Look("exchange", NOW, (answer,), total=1)}
 
@@ -286,7 +294,7 @@ def imported(**row: object) -> dict[str, Any]:
     ],
 )
 def test_a_booking_rule_that_blocks_is_named(rules: Json, words: str) -> None:
-    found = facts(**imported(processing=rules))
+    found = facts(**imported(processing=USUAL | rules))
     assert only(found) == (RoomState.BOOKING_BLOCKED, Status.FAIL)
     assert words in found.rooms[0].reason
 
@@ -295,12 +303,23 @@ def test_a_booking_rule_that_blocks_is_named(rules: Json, words: str) -> None:
     "rules",
     [
         {},
-        {"AutomateProcessing": "AutoAccept", "BookingWindowInDays": 180, "MaximumDurationInMinutes": 0},
+        {"AutomateProcessing": "autoaccept", "BookingWindowInDays": 1, "MaximumDurationInMinutes": 0},
+        {"MaximumDurationInMinutes": "30", "AllBookInPolicy": "True"},
         {"AllBookInPolicy": False, "BookInPolicy": ["sam@contoso.example"]},
     ],
 )
 def test_ordinary_booking_rules_block_nothing(rules: Json) -> None:
-    assert only(facts(**imported(processing=rules)))[1] is Status.PASS
+    assert only(facts(**imported(processing=USUAL | rules)))[1] is Status.PASS
+
+
+@pytest.mark.parametrize(
+    "processing",
+    [None, {}, *({name: USUAL[name] for name in USUAL if name != dropped} for dropped in USUAL)],
+)
+def test_a_room_whose_booking_rules_were_not_all_read_cannot_be_told(processing: Json | None) -> None:
+    found = facts(**imported(processing=processing, error="Access denied"))
+    assert only(found) == (RoomState.CANNOT_TELL, Status.UNKNOWN)
+    assert "Access denied" in found.rooms[0].reason
 
 
 HIDDEN = "hidden@contoso.example"
@@ -327,7 +346,7 @@ def test_a_room_that_graph_does_not_list_yet_waits_two_days() -> None:
 def test_rooms_outside_the_limit_are_told_by_step_6_and_exchange() -> None:
     raw = exchange_facts.raw("northwind")
     listed = [row["emailAddress"] for row in raw["rooms"].rows]
-    schedules = look("free_busy", *({"scheduleId": email} for email in listed))
+    schedules = look("free_busy", *({"scheduleId": email, "availabilityView": "0"} for email in listed))
     found = sync.parse({**raw, "free_busy": schedules, "room_calendar": look("room_calendar")}, exchange_facts.tenant())
     outside = {room.email for room in found.rooms if room.state is RoomState.OUTSIDE}
     assert len(outside) == 3

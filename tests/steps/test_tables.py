@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 from runbook_lib.checks import CHECKS
+from runbook_lib import forms
 from runbook_lib.display import frames
 from runbook_lib.errors import ArchiveError
 from runbook_lib.model import Finding, Look, Status
 from runbook_lib.steps import tables
 from runbook_lib.steps.sync import checks as sync  # noqa: F401 - the checks register themselves
+from runbook_lib.steps.sync.answers import Place
 from runbook_lib.steps.sync.checks import Room, RoomFacts, RoomState
 from tests.fake_runs import write_table
 
@@ -47,9 +49,15 @@ def test_counts_say_n_of_m_and_why_not() -> None:
     assert list(frame["reason"]) == ["", "Directory.Read.All is missing"]
 
 
+def read(rooms: Look) -> forms.Reading:
+    answers = forms.reading({"rooms": rooms})
+    answers.rows("rooms", Place)
+    return answers
+
+
 def test_the_room_table_holds_every_room_and_its_counts_add_up() -> None:
     rooms = (room("a", capacity=4), room("b", RoomState.NO_MAILBOX))
-    facts = RoomFacts({"rooms": Look("rooms", NOW, ({"emailAddress": "a@x"}, {"emailAddress": "b@x"}), 2)}, rooms)
+    facts = RoomFacts(read(Look("rooms", NOW, ({"emailAddress": "a@x.example"}, {"emailAddress": "b@x.example"}), 2)), rooms)
     frame = tables.rooms(facts)
     assert list(frame["state"]) == ["readable", "no mailbox"]
     assert frame["capacity"].isna().tolist() == [False, True]
@@ -62,20 +70,20 @@ def test_the_room_table_holds_every_room_and_its_counts_add_up() -> None:
 
 
 def test_rooms_that_only_one_source_knows_or_that_have_no_address_are_counted_apart() -> None:
-    listed = Look("rooms", NOW, ({"emailAddress": "a@x"}, {"displayName": "no address"}), 2)
-    counts = tables.room_counts(RoomFacts({"rooms": listed}, (room("a"), room("hidden", RoomState.HIDDEN))))
+    listed = Look("rooms", NOW, ({"emailAddress": "a@x.example"}, {"displayName": "no address"}), 2)
+    counts = tables.room_counts(RoomFacts(read(listed), (room("a"), room("hidden", RoomState.HIDDEN))))
     assert list(counts["rooms"]) == ["1", "1", "2 of 2", "1 more", "1 of those seen"]
 
 
 def test_a_number_that_nobody_knows_is_nothing_and_no_error() -> None:
-    assert "capacity: nothing" in frames.html(tables.rooms(RoomFacts({}, (room("a"), room("b")))))
-    some = frames.html(tables.rooms(RoomFacts({}, (room("a", capacity=8), room("b")))))
+    assert "capacity: nothing" in frames.html(tables.rooms(RoomFacts(forms.reading({}), (room("a"), room("b")))))
+    some = frames.html(tables.rooms(RoomFacts(forms.reading({}), (room("a", capacity=8), room("b")))))
     assert ">8<" in some
     assert "NA" not in some
 
 
 def test_what_a_tenant_controls_is_escaped_in_html() -> None:
-    frame = tables.rooms(RoomFacts({}, (room("<script>alert(1)</script>"),)))
+    frame = tables.rooms(RoomFacts(forms.reading({}), (room("<script>alert(1)</script>"),)))
     html = frames.html(frame)
     assert "<script>" not in html
     assert "&lt;script&gt;" in html.replace("<wbr>", "")
@@ -149,7 +157,7 @@ def test_an_address_of_https_and_nothing_else_is_a_link() -> None:
     ],
 )
 def test_a_text_that_a_spreadsheet_would_run_is_made_inert(tmp_path: Path, name: str) -> None:
-    relative = write_table(tmp_path, "07_sync", tables.rooms(RoomFacts({}, (room(name, capacity=-3),))))
+    relative = write_table(tmp_path, "07_sync", tables.rooms(RoomFacts(forms.reading({}), (room(name, capacity=-3),))))
     assert relative == "tables/07_sync.rooms.csv"
     frame = frames.read_csv(tmp_path / relative)
     assert frame["room"][0] == f"'{name}"
@@ -163,7 +171,7 @@ def test_every_cell_stands_in_quotation_marks_so_that_no_separator_makes_two_of_
 
 def test_a_table_comes_back_complete_and_cell_by_cell(tmp_path: Path) -> None:
     rooms = tuple(room(f'Räum, "{number}"\n') for number in range(250))
-    write_table(tmp_path, "07_sync", tables.rooms(RoomFacts({}, rooms)))
+    write_table(tmp_path, "07_sync", tables.rooms(RoomFacts(forms.reading({}), rooms)))
     frame = frames.read_csv(tmp_path / "tables/07_sync.rooms.csv")
     assert frame.attrs["name"] == "rooms"
     assert list(frame["room"]) == [one.room for one in rooms]
@@ -171,7 +179,7 @@ def test_a_table_comes_back_complete_and_cell_by_cell(tmp_path: Path) -> None:
 
 
 def test_a_table_is_never_overwritten_and_a_damaged_one_is_named(tmp_path: Path) -> None:
-    frame = tables.room_counts(RoomFacts({"rooms": Look("rooms", NOW)}, ()))
+    frame = tables.room_counts(RoomFacts(read(Look("rooms", NOW)), ()))
     write_table(tmp_path, "07_sync", frame)
     with pytest.raises(ArchiveError, match="never overwritten"):
         write_table(tmp_path, "07_sync", frame)

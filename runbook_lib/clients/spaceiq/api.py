@@ -18,9 +18,11 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
-from runbook_lib import vendors
+from runbook_lib import forms, vendors
 from runbook_lib.clients import http as clients_http
+from runbook_lib.clients.spaceiq import answers
 from runbook_lib.clients.spaceiq import export as spaceiq_export
+from runbook_lib.clients.spaceiq.answers import Booking, Named, Page, Schema, Viewer
 from runbook_lib.errors import CloudError
 from runbook_lib.model import Json, Look, Raw, Tenant
 
@@ -87,15 +89,15 @@ class SpaceIQ:
 
     def learn(self) -> None:
         """Ask for the schema; raise CloudError when it lacks what the runbook rests on."""
-        found = self.ask(SCHEMA)["__schema"]
-        types = {one["name"]: one for one in found["types"]}
-        for name, one in types.items():
-            members = {each["name"]: _type(each["type"]) for each in one.get("fields") or ()}
-            self.schema[name] = members | {each["name"]: "" for each in one.get("inputFields") or ()}
-        asked = types[found["queryType"]["name"]]
-        self.schema["Query"] = self.schema[asked["name"]]
-        self.schema["Mutation"] = self.schema.get((found.get("mutationType") or {}).get("name", ""), {})
-        self.takes = {one["name"] for each in asked["fields"] if each["name"] == "spaces" for one in each["args"]}
+        found = answers.needed(self.ask(SCHEMA), "__schema", Schema)
+        for each in found.types:
+            members = {one.name: one.type.inner for one in each.fields or ()}
+            self.schema[each.name] = members | {one.name or "": "" for one in each.input_fields or ()}
+        asked = [one for each in found.types if each.name == found.query_type.name for one in each.fields or ()]
+        changed = (found.mutation_type or Named()).name or ""
+        self.schema["Query"] = {one.name: one.type.inner for one in asked}
+        self.schema["Mutation"] = self.schema.get(changed, {})
+        self.takes = {one.name or "" for each in asked if each.name == "spaces" for one in each.args}
         lacking = [f"Query.{name}" for name in ("spaces", "viewer") if name not in self.schema["Query"]]
         lacking += [f"Space.{name}" for name in ("id", "name", "calendar") if name not in self.schema.get("Space", {})]
         lacking += [f"the argument {name} of spaces" for name in sorted({"first", "after"} - self.takes)]
@@ -105,7 +107,11 @@ class SpaceIQ:
 
     def assert_company(self) -> None:
         """Raise CloudError when the token is another company's: then nothing of it is read."""
-        company = self.ask("{viewer{company{name}}}")["viewer"]["company"]["name"]
+        viewer = answers.member(self.ask("{viewer{company{name}}}"), "viewer", Viewer)
+        company = viewer.company.name if viewer and viewer.company else None
+        if company is None:
+            words = f"SpaceIQ does not say whose the token in {TOKEN} is, so nothing is read with it."
+            raise CloudError(words, NEW_TOKEN)
         if company != self.tenant.spaceiq.company:
             words = f"The token in {TOKEN} belongs to {company}, not to {self.tenant.spaceiq.company}."
             raise CloudError(words, f"{NEW_TOKEN} Run tenants that need different tokens one after the other.")
@@ -119,21 +125,22 @@ class SpaceIQ:
         document = self._document(one)
         variables: Json = {"first": vendors.facts()["spaceiq"]["page"], "after": None}
         variables |= {"from": f"{begin:{TIME}}", "to": f"{end:{TIME}}"} | ({"code": code} if one else {})
-        rows: dict[str, Json] = {}
+        nodes: dict[str, object] = {}
+        total: int | None = None
         while True:
-            answer = self.ask(document, variables)["spaces"]
-            fresh = {edge["node"]["id"]: edge["node"] for edge in answer["edges"] if edge["node"]["id"] not in rows}
-            rows |= fresh
-            more, variables["after"] = answer["pageInfo"]["hasNextPage"], answer["pageInfo"]["endCursor"]
+            page = answers.needed(self.ask(document, variables), "spaces", Page)
+            found = {answers.key(node): node for node in (edge.node if edge else None for edge in page.edges)}
+            fresh = {key: node for key, node in found.items() if key not in nodes}
+            nodes |= fresh
+            total = page.total_count if page.total_count is not None else total
+            more, variables["after"] = page.page_info.has_next_page, page.page_info.end_cursor
             if not more or not fresh:
                 break
-        total = answer.get("totalCount", len(rows))
-        kept = tuple(_flat(node) for node in rows.values() if _is_room(node))
-        others = len(rows) - len(kept)  # desks and offices: asked about, and of no interest
-        complete = not more and len(rows) >= total
-        return Look(
-            "spaces", asked_at, kept, total - others, complete, remedy="" if complete else "Run the cell again."
-        )
+        kept = tuple(row for row in map(answers.row, nodes.values()) if row)
+        others = len(nodes) - len(kept)  # desks and offices: asked about, and of no interest
+        complete = not more and (total is None or len(nodes) >= total)
+        count = None if total is None else max(total - others, len(kept))
+        return Look("spaces", asked_at, kept, count, complete, remedy="" if complete else "Run the cell again.")
 
     def _document(self, one: bool) -> str:
         selection = " ".join(self._selection())
@@ -174,8 +181,8 @@ class SpaceIQ:
         ):
             raise CloudError("SpaceIQ's schema does not take bookings the way the runbook knows.", "Book it by hand.")
         document = "mutation($input:CreateCalendarEventInput!){createCalendarEvent(input:$input){calendarEvent{id}}}"
-        made = self.ask(document, {"input": wanted}, once=True)["createCalendarEvent"]["calendarEvent"]
-        return str(made["id"])
+        made = self.ask(document, {"input": wanted}, once=True)
+        return answers.needed(made, "createCalendarEvent", Booking).calendar_event.id
 
     def cancel(self, event: str) -> None:
         """Remove a booking that `book` made; raise CloudError when SpaceIQ does not."""
@@ -186,7 +193,8 @@ class SpaceIQ:
         """Return the address of the token's owner, in whose name SpaceIQ books; empty where the schema hides it."""
         if "email" not in self.schema.get("User", {}):
             return ""
-        return str(self.ask("{viewer{email}}")["viewer"]["email"] or "")
+        viewer = answers.member(self.ask("{viewer{email}}"), "viewer", Viewer)
+        return forms.address_or_nothing((viewer and viewer.email) or "")
 
     def _of(self, name: str) -> Mapping[str, str]:
         return self.schema.get(self.schema["Space"].get(name, ""), {})
@@ -218,38 +226,8 @@ def read(tenant: Tenant, begin: datetime, end: datetime, log: list[Json]) -> Raw
         return {"spaces": Look("spaces", datetime.now(UTC), refusal=error.message, remedy=error.remedy)}
 
 
-def _type(one: Json | None) -> str:
-    """Return the name of a field's type, whatever lists and non-nulls are around it."""
-    while one and not one.get("name"):
-        one = one.get("ofType")
-    return str(one["name"]) if one else ""
-
-
 def _said(answer: Json) -> str:
     """Return what an error answer says, in one line."""
     errors = [one for one in answer.get("errors") or () if isinstance(one, dict)]
     words = [str(one.get("message", "")) for one in errors] or [str(answer.get("error", "no reason given"))]
     return " ".join("; ".join(words).split())[:300]
-
-
-def _is_room(node: Json) -> bool:
-    kind = str((node.get("spaceType") or {}).get("name") or "").lower()
-    return bool(node.get("calendar")) or kind in vendors.facts()["spaceiq"]["kinds"]
-
-
-def _flat(node: Json) -> Json:
-    """Return a space as the export has it, too: names without nesting, and the calendar's address where it shows."""
-    calendar, floor = node.get("calendar") or {}, node.get("floor") or {}
-    name = str(calendar.get("calendarName") or calendar.get("id") or "")
-    known = [calendar.get(each) for each in vendors.facts()["spaceiq"]["calendar_email"]]
-    row = {
-        "id": node["id"],
-        "name": node.get("name") or node.get("code") or "",
-        "code": node.get("code") or node.get("externalId") or "",
-        "building": (floor.get("building") or {}).get("name") or "",
-        "floor": floor.get("name") or "",
-        "capacity": "" if node.get("capacity") is None else str(node["capacity"]),
-        "calendar": name,
-        "email": next((one for one in known if one), name if "@" in name else ""),
-    }
-    return row | ({"busy": node["busy"]} if isinstance(node.get("busy"), list) else {})

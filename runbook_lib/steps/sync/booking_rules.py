@@ -5,32 +5,34 @@ Meanings: https://learn.microsoft.com/powershell/module/exchangepowershell/set-c
 
 from __future__ import annotations
 
-from runbook_lib.model import Json
+from runbook_lib.steps.sync.answers import Rules
 
 SHORTEST = 30
 """Minutes of an ordinary meeting: a room that takes only shorter ones is of no use."""
 
 
-def blocked(rules: Json) -> str:
+def blocked(rules: Rules) -> str:
     """Return the setting that keeps the room from accepting an ordinary booking, and what it does; empty when none."""
-    automatic = str(rules.get("AutomateProcessing") or "")
-    longest = _number(rules, "MaximumDurationInMinutes", 0)
-    if automatic and automatic != "AutoAccept":
+    automatic, ahead, longest = (
+        rules.automate_processing,
+        rules.booking_window_in_days,
+        rules.maximum_duration_in_minutes,
+    )
+    if automatic and automatic.lower() != "autoaccept":
         return f"AutomateProcessing is {automatic}: the room never answers"
-    if _number(rules, "BookingWindowInDays", 180) < 1:
-        return "BookingWindowInDays is 0: nothing can be booked ahead"
-    if 0 < longest < SHORTEST:
+    if ahead is not None and ahead < 1:
+        return f"BookingWindowInDays is {ahead}: nothing can be booked ahead"
+    if longest and longest < SHORTEST:
         return f"MaximumDurationInMinutes is {longest}: longer meetings are declined"
-    if _is_off(rules, "AllBookInPolicy") and not rules.get("BookInPolicy"):
-        waits = not _is_off(rules, "AllRequestInPolicy") and "AllRequestInPolicy" in rules
-        return f"AllBookInPolicy is off: bookings {'wait for a delegate' if waits else 'are declined'}"
+    if rules.all_book_in_policy is False and not rules.book_in_policy:
+        becomes = "wait for a delegate" if rules.all_request_in_policy else "are declined"
+        return f"AllBookInPolicy is off: bookings {becomes}"
     return ""
 
 
-def _number(rules: Json, name: str, usual: int) -> int:
-    text = str(rules.get(name, usual))
-    return int(text) if text.isdecimal() else usual
-
-
-def _is_off(rules: Json, name: str) -> bool:
-    return str(rules.get(name, True)).lower() == "false"
+def unread(rules: Rules | None) -> bool:
+    """Tell whether a rule is missing that was to be read; an answer of the first script has one rule alone."""
+    if rules is None or not rules.automate_processing:
+        return True
+    others = (rules.booking_window_in_days, rules.maximum_duration_in_minutes, rules.all_book_in_policy)
+    return any(one is None for one in others) and any(one is not None for one in others)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from runbook_lib.model import Json, Look
+from runbook_lib.clients.spaceiq.answers import Time
+from runbook_lib.forms import ABSENT, Text, address_or_nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,24 +36,35 @@ class Match:
 
 
 NO_MATCH = Match()
+PARTING = ("Cc", "Pc", "Pd", "Pe", "Pf", "Pi", "Ps", "Zl", "Zp", "Zs")
+"""Blanks, dashes, brackets and quotation marks, by their categories in Unicode."""
+PARTING_MARKS = ".,:;/\\'\"·"
 Named = tuple[str, str, str]
 """A room as it is looked for: address in lower case, name, building."""
 
 
-def spaces(look: Look) -> tuple[Space, ...]:
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A space as the API and an export both give it; `busy` is absent where SpaceIQ does not tell, and never null."""
+
+    id: Text
+    name: str
+    calendar: str = ""
+    email: str = ""
+    code: str = ""
+    building: str = ""
+    busy: tuple[Time, ...] = ABSENT
+
+
+def spaces(rows: Iterable[Row]) -> tuple[Space, ...]:
     """Name what SpaceIQ's rows hold."""
-    return tuple(_space(row) for row in look.rows)
+    return tuple(_space(row) for row in rows)
 
 
-def _space(row: Json) -> Space:
-    busy = row.get("busy")
-    times = None if busy is None else tuple((_time(one["start"]), _time(one["end"])) for one in busy)
-    texts = {name: str(row.get(name) or "") for name in ("id", "name", "code", "building", "calendar")}
-    return Space(**texts, email=str(row.get("email") or "").lower(), busy=times)
-
-
-def _time(text: str) -> datetime:
-    return datetime.fromisoformat(text)
+def _space(row: Row) -> Space:
+    email = address_or_nothing(row.email) or address_or_nothing(row.calendar)
+    busy = None if row.busy is None else tuple((one.start, one.end) for one in row.busy)
+    return Space(row.id, row.name, row.code, row.building, row.calendar or row.email, email, busy)
 
 
 def match(rooms: Iterable[Named], found: tuple[Space, ...], chosen: Mapping[str, str]) -> dict[str, Match]:
@@ -61,7 +73,8 @@ def match(rooms: Iterable[Named], found: tuple[Space, ...], chosen: Mapping[str,
     by_name: dict[str, list[Space]] = {}
     for space in found:
         by_email.setdefault(space.email, []).append(space)
-        by_name.setdefault(_plain(space.name), []).append(space)
+        if name := _plain(space.name):
+            by_name.setdefault(name, []).append(space)
     by_choice: dict[str, list[Space]] = {}
     for space in found if chosen else ():
         for key in {space.id, space.code, space.name}:
@@ -118,4 +131,16 @@ def _with_rivals(email: str, one: Match, matches: Mapping[str, Match], claims: C
 
 
 def _plain(name: str) -> str:
-    return re.sub(r"[\W_]+", " ", name.casefold()).strip()
+    """Return a name as it is compared: in one normal form and letter case, what only parts words as one blank.
+
+    Marks are letters in many scripts, and a symbol may be all that tells two names apart: both are kept.
+    """
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+    return " ".join("".join(map(_kept, folded)).split())
+
+
+def _kept(char: str) -> str:
+    kind = unicodedata.category(char)
+    if kind == "Cf":
+        return ""
+    return " " if kind in PARTING or char in PARTING_MARKS else char

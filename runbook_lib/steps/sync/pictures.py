@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from math import ceil
 
 from runbook_lib.display import charts
+from runbook_lib.steps.sync.answers import Counts, LegRow
 from runbook_lib.steps.sync.join import RoomFacts
 from runbook_lib.steps.sync.states import MINUTE, RoomState
 
@@ -32,18 +32,15 @@ def rooms(facts: RoomFacts) -> Picture:
 
 def progress(facts: RoomFacts) -> Picture:
     """Return how many rooms were in which state at each look so far, this one last."""
-    earlier = facts.raw.get("room counts before")
-    looks = {
-        f"{datetime.fromisoformat(row['at']):{MINUTE}}": row["counts"] for row in (earlier.rows if earlier else ())
-    }
+    earlier = facts.raw.rows("room counts before", Counts)
+    looks: dict[str, Mapping[str, int]] = {f"{row.at:{MINUTE}}": row.counts for row in earlier}
     now = Counter(room.state.value for room in facts.rooms)
     return Picture(over_looks({**looks, f"{facts.raw['free_busy'].asked_at:{MINUTE}}": now}))
 
 
 def latency(facts: RoomFacts) -> Picture:
-    """Return the seconds that each leg of the booking test took."""
-    look = facts.raw.get("booking")
-    return Picture(of_legs({row["leg"]: row["seconds"] for row in (look.rows if look else ())}))
+    """Return the seconds that each leg of the booking test took at most."""
+    return Picture(of_legs({leg.leg: leg.seconds for leg in facts.raw.rows("booking", LegRow)}))
 
 
 def by_building(found: Iterable[tuple[str, str]]) -> str:
@@ -63,7 +60,7 @@ def over_looks(looks: Mapping[str, Mapping[str, int]]) -> str:
 def of_legs(seconds: Mapping[str, float | None]) -> str:
     """Return the picture of the seconds per leg, in their order; empty when nothing was timed."""
     rows = {leg: {"seconds": max(ceil(value), 1)} for leg, value in seconds.items() if value is not None}
-    title = "How long each leg of the booking test took, rounded up"
+    title = "How long each leg of the booking test took at most, rounded up"
     return charts.stacked_bars("legs", title, rows, ["seconds"], by_size=False) if rows else ""
 
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from runbook_lib import vendors
-from runbook_lib.model import Json, Status
-from runbook_lib.steps.sync.booking_rules import blocked
+from runbook_lib.model import Status
+from runbook_lib.steps.sync.answers import Mailbox, Place, Schedule
+from runbook_lib.steps.sync.booking_rules import blocked, unread
 from runbook_lib.steps.sync.matching import NO_MATCH, Match
 
 NOT_LOOKED = "not looked at"
 MINUTE = "%Y-%m-%d %H:%M UTC"
-FREE = ("free", "workingElsewhere", "unknown")
 
 
 class RoomState(StrEnum):
@@ -33,12 +33,17 @@ class RoomState(StrEnum):
     NOT_LISTED = "not listed"
     NOT_IN_CLOUD = "not in the cloud"
     NO_MAILBOX = "no mailbox"
+    WORKSPACE = "workspace"
     CANNOT_TELL = "cannot tell"
 
 
 GOOD = (RoomState.PROVED, RoomState.MAPPED, RoomState.READABLE)
 STATUS = {state: Status.PASS if state in GOOD else Status.FAIL for state in RoomState}
-STATUS |= {RoomState.PENDING: Status.PENDING, RoomState.CANNOT_TELL: Status.UNKNOWN}
+STATUS |= {
+    RoomState.PENDING: Status.PENDING,
+    RoomState.CANNOT_TELL: Status.UNKNOWN,
+    RoomState.WORKSPACE: Status.NOT_APPLICABLE,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +65,8 @@ class Sources:
     graph_complete: bool = True
     spaces_looked: bool = False
     spaces_complete: bool = True
+    busy_told: bool = False
+    """SpaceIQ tells busy times: a space without them is one that it keeps to itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +78,10 @@ class Seen:
     """
 
     email: str
-    place: Json | None = None
-    schedule: Json | None = None
+    place: Place | None = None
+    schedule: Schedule | None = None
     denial: str = ""
-    exchange: Json | None = None
+    exchange: Mailbox | None = None
     reached: bool | None = None
     match: Match = NO_MATCH
     before: Before | None = None
@@ -106,7 +113,9 @@ def _unlisted(seen: Seen, sources: Sources) -> Verdict | None:
     """Judge a room that only Exchange knows: hidden, or new, because Graph's list lags behind."""
     if seen.place is not None:
         return None
-    if _is_true(seen.exchange, "HiddenFromAddressListsEnabled"):
+    if seen.exchange and seen.exchange.is_workspace:
+        return _is(RoomState.WORKSPACE, "an area of desks, which Graph does not list among the rooms")
+    if seen.exchange and seen.exchange.hidden_from_address_lists_enabled:
         words = "in no address list: Graph and Cronofy never list it"
         if seen.match.space:
             return _is(RoomState.HIDDEN, f"{words}, but SpaceIQ has it as {seen.match.space.name}")
@@ -120,9 +129,8 @@ def _unreadable(seen: Seen, _: Sources) -> Verdict | None:
     """Judge what keeps free/busy from being read; the calendar's error tells more than the schedule's."""
     if seen.schedule is None:
         return _is(RoomState.CANNOT_TELL, "free/busy was not answered for this address")
-    if not seen.schedule.get("error"):
-        return None
-    said = seen.schedule["error"].get("message") or seen.schedule["error"].get("responseCode") or "no reason given"
+    if seen.schedule.error is None:
+        return _is(RoomState.CANNOT_TELL, seen.schedule.silent) if seen.schedule.silent else None
     match seen.denial:
         case "MailboxNotEnabledForRESTAPI":
             return _is(RoomState.NOT_IN_CLOUD, "the mailbox is on premises, inactive or soft-deleted")
@@ -131,7 +139,7 @@ def _unreadable(seen: Seen, _: Sources) -> Verdict | None:
         case "ErrorAccessDenied":
             return _is(RoomState.CANNOT_TELL, "an access limit refuses the runbook's own app, not necessarily Cronofy")
     code = f" ({seen.denial})" if seen.denial else ""
-    return _is(RoomState.CANNOT_TELL, f"free/busy not readable: {said}{code}")
+    return _is(RoomState.CANNOT_TELL, f"free/busy not readable: {seen.schedule.error.said}{code}")
 
 
 def _outside(seen: Seen, _: Sources) -> Verdict | None:
@@ -141,8 +149,14 @@ def _outside(seen: Seen, _: Sources) -> Verdict | None:
 
 
 def _blocked(seen: Seen, _: Sources) -> Verdict | None:
-    why = blocked((seen.exchange or {}).get("processing") or {})
-    return _is(RoomState.BOOKING_BLOCKED, why) if why else None
+    if seen.exchange is None:
+        return None
+    rules = seen.exchange.processing
+    if rules and (why := blocked(rules)):
+        return _is(RoomState.BOOKING_BLOCKED, why)
+    if unread(rules):
+        return _is(RoomState.CANNOT_TELL, f"booking rules not read: {seen.exchange.error or 'Exchange told not all'}")
+    return None
 
 
 def _double(seen: Seen, _: Sources) -> Verdict | None:
@@ -169,9 +183,11 @@ def _mapped(seen: Seen, sources: Sources) -> Verdict | None:
         return _is(RoomState.PROVED, f"{words}; a booking went both ways")
     doubtful = Status.PENDING if seen.match.by not in ("e-mail", "the tenant file") else None
     if seen.match.space.busy is None:
+        if sources.busy_told:
+            return _is(RoomState.CANNOT_TELL, f"{words}; SpaceIQ tells no busy times of it, though of others")
         return _is(RoomState.MAPPED, words, doubtful)
     there = _busy(seen.match.space.busy, sources.now)
-    here = _busy(calendar_times(seen.schedule or {}), sources.now)
+    here = _busy(seen.schedule.taken if seen.schedule else (), sources.now)
     if there != here:
         why = f"{words}; busy times differ: {len(here)} in the calendar, {len(there)} in SpaceIQ, in the next 24 hours"
         return _wait(seen, sources, "spaceiq lag", RoomState.OUT_OF_STEP, why)
@@ -221,16 +237,6 @@ def space_words(match: Match) -> str:
     return f"space {match.space.name} (by {match.by}{doubt})"
 
 
-def calendar_times(schedule: Json) -> Iterable[tuple[datetime, datetime]]:
-    """Yield the times that a getSchedule row says are taken; the runbook asks for them in UTC."""
-    for item in schedule.get("scheduleItems") or ():
-        if item.get("status") not in FREE:
-            begin, end = (
-                datetime.fromisoformat(item[name]["dateTime"]).replace(tzinfo=UTC) for name in ("start", "end")
-            )
-            yield begin, end
-
-
 def _busy(times: Iterable[tuple[datetime, datetime]], now: datetime) -> list[tuple[datetime, datetime]]:
     """Return the times without seams, as far as they lie in the next 24 hours: two meetings in a row are one."""
     merged: list[tuple[datetime, datetime]] = []
@@ -241,7 +247,3 @@ def _busy(times: Iterable[tuple[datetime, datetime]], now: datetime) -> list[tup
         else:
             merged.append((begin, end))
     return merged
-
-
-def _is_true(row: Mapping[str, object] | None, name: str) -> bool:
-    return str((row or {}).get(name)).lower() == "true"
