@@ -23,12 +23,13 @@ LONGEST_STORY = 12
 
 
 def earlier(run: Run) -> Raw:
-    """Return what step 7 compares with: rooms and counts of earlier looks, the time of the consent, step 6's grants."""
+    """Return what step 7 compares with: rooms and counts of earlier looks, deletion and consent, step 6's grants."""
     looks = list(_looks(run))
     return {
         "rooms before": _rooms(run, looks[-1:]),
         "room counts before": _counts(run, looks[-LONGEST_STORY:]),
-        "connected": Look("connected", run.started, tuple(_consents(run))[-1:]),
+        "connected": Look("connected", run.started, tuple(_said(run, "accepted-twice"))[-1:]),
+        "disconnected": Look("disconnected", run.started, tuple(_said(run, "disconnected"))[-1:]),
         **_reviewed(run),
     }
 
@@ -61,12 +62,10 @@ def _counts(run: Run, looks: list[tuple[Path, Record]]) -> Look:
     return Look("room counts before", run.started, tuple(rows))
 
 
-def _consents(run: Run) -> Iterator[Json]:
-    """Yield who accepted the permissions and when, the newest last: from then on SpaceIQ can read calendars."""
+def _said(run: Run, key: str) -> Iterator[Json]:
+    """Yield who confirmed something and when, the newest last: after it, what was looked at before counts no more."""
     said = [one for record in run.records.values() for one in record.confirmations]
-    known = [
-        one for one in (*run.tenant.confirmations.values(), *said) if one.key == "accepted-twice" and one.confirmed
-    ]
+    known = [one for one in (*run.tenant.confirmations.values(), *said) if one.key == key and one.confirmed]
     times: list[tuple[datetime, str]] = sorted((one.at, one.by) for one in known if one.at)
     yield from ({"at": at.isoformat(), "by": by} for at, by in times)
 

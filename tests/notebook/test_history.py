@@ -51,6 +51,7 @@ def test_a_first_look_finds_nothing_and_says_so(outputs: Path) -> None:
         "rooms before": (),
         "room counts before": (),
         "connected": (),
+        "disconnected": (),
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,9 +15,10 @@ import requests
 from runbook_lib.clients.entra import sign_in as entra
 from runbook_lib.clients.graph.client import Graph
 from runbook_lib.clients.spaceiq import api as spaceiq
-from runbook_lib.errors import UsageError
+from runbook_lib.errors import CloudError, UsageError
 from runbook_lib.model import Look, RoomPlan, SpaceSource, Status, Tenant
 from runbook_lib.notebook.prompts import Prompt, ask
+from runbook_lib.runs import writes
 from runbook_lib.sandbox.exchange import meetings
 from runbook_lib.sandbox.exchange.series import visible
 from runbook_lib.sandbox.server import Sandbox
@@ -24,6 +26,7 @@ from runbook_lib.sandbox.spaceiq import api as service
 from runbook_lib.sandbox.world.state import TenantState
 from runbook_lib.steps.sync import booking_test
 from runbook_lib.steps.sync import checks as sync
+from runbook_lib.steps.sync.answers import Rules
 from runbook_lib.steps.sync.join import RoomFacts
 from runbook_lib.steps.sync.states import RoomState
 
@@ -53,7 +56,9 @@ class Bench:
     def wait(self, seconds: float) -> None:
         self.sandbox.world.offset += timedelta(seconds=seconds)
 
-    def test(self, room: str = ROOM, sleep: Callable[[float], object] | None = None) -> RoomFacts:
+    def test(
+        self, room: str = ROOM, sleep: Callable[[float], object] | None = None, folder: Path | None = None
+    ) -> RoomFacts:
         """Book both ways with the room's name typed, and judge anew."""
         facts = self.look()
         booked = booking_test.carry_out(
@@ -64,6 +69,7 @@ class Bench:
             self.told.append,
             self.sandbox.world.now,
             sleep or self.wait,
+            folder=folder,
         )
         return sync.parse({**facts.raw, **booked}, self.tenant)
 
@@ -152,7 +158,8 @@ def test_a_booking_goes_both_ways_and_leaves_nothing(bench: Bench) -> None:
     facts = bench.test()
     assert list(legs(facts)) == LEGS
     assert {status for status, _ in legs(facts).values()} == {Status.PASS}
-    assert all(row["seconds"] is not None for row in facts.raw["booking"].rows[:-1])
+    timed = facts.raw["booking"].rows[:-1]
+    assert all(0 <= row["at_least"] < row["seconds"] or row["at_least"] == row["seconds"] == 0 for row in timed)
     assert room_of(facts).state is RoomState.PROVED
     assert any(line.startswith("…") for line in bench.told)
     assert bench.settled() == []
@@ -196,6 +203,81 @@ def test_an_interrupt_at_any_wait_leaves_nothing(bench: Bench, looks: int) -> No
     with pytest.raises(KeyboardInterrupt):
         bench.test(sleep=sleep)
     assert bench.settled() == []
+
+
+def test_both_sides_are_timed_from_the_booking_and_not_from_one_another(bench: Bench) -> None:
+    bench.state.modes["spaceiq_lag_seconds"] = 60
+    rows = {row["leg"]: row for row in bench.test().raw["booking"].rows}
+    there, here = rows["Outlook: SpaceIQ shows it busy"], rows["Outlook: the room answers"]
+    assert (there["at_least"], there["seconds"]) >= (here["at_least"], here["seconds"])
+    assert there["at_least"] < 60 + 3 * booking_test.BETWEEN
+    assert there["seconds"] - there["at_least"] < 2 * booking_test.BETWEEN
+
+
+def test_each_leg_and_each_change_is_kept_as_it_happens(bench: Bench, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    waits: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) > 12:
+            raise KeyboardInterrupt
+        bench.wait(seconds)
+
+    bench.state.modes["spaceiq_lag_seconds"] = 10**6
+    with pytest.raises(KeyboardInterrupt):
+        bench.test(sleep=sleep, folder=tmp_path)
+    kept = [row["leg"] for row in writes.lines(tmp_path / "data" / booking_test.LEGS)]
+    assert kept == ["Outlook: the room answers", "clean-up"]
+    assert [(one.verb, one.result) for one in writes.written(tmp_path)] == [("book", "done"), ("remove", "done")]
+
+
+def test_a_booking_of_spaceiq_keeps_the_id_under_which_it_can_be_removed(bench: Bench, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    bench.test(folder=tmp_path)
+    made = [one for one in writes.written(tmp_path) if one.verb == "book" and one.answer]
+    assert [one.target for one in writes.written(tmp_path) if one.verb == "remove"][-1] == made[0].answer["id"]
+
+
+@pytest.mark.parametrize("said", ["Declined", "declined", "tentativelyAccepted"])
+def test_only_an_acceptance_is_one_however_it_is_spelled(bench: Bench, said: str) -> None:
+    answers = {"attendees": [{"status": {"response": "notresponded"}}, {"status": {"response": said}}]}
+    look = events(answers | {"subject": "Runbook"})
+    test = bare(bench, look)
+    test.title = "Runbook"
+    words = booking_test._answer(test)
+    assert (words, bool(booking_test._declined(test, words))) == (said.lower(), True)
+    accepted = bare(bench, events(answers | {"attendees": [{"status": {"response": "Accepted"}}], "subject": "x"}))
+    accepted.title = "x"
+    assert booking_test._declined(accepted, booking_test._answer(accepted)) == ""
+
+
+def events(*rows: dict[str, Any]) -> Look:
+    body = {"value": [{"id": str(at), "subject": None, **row} for at, row in enumerate(rows)]}
+    return Look("marked_events", datetime.now(UTC), ({"key": ORGANIZER, "status": 200, "body": body},))
+
+
+def bare(bench: Bench, look: Look) -> booking_test.Test:
+    graph: Any = SimpleNamespace(look_each=lambda *_: look, look_schedules=lambda *_: look)
+    room = room_of(bench.look())
+    return booking_test.Test(
+        graph, None, bench.tenant, room, Rules(), bench.told.append, bench.sandbox.world.now, bench.wait
+    )
+
+
+@pytest.mark.parametrize("body", [{}, {"value": None}, {"value": [{"id": None, "subject": "x"}]}, {"value": {}}, []])
+def test_a_calendar_that_cannot_be_read_is_not_called_clean(bench: Bench, body: object) -> None:
+    look = Look("marked_events", datetime.now(UTC), ({"key": ORGANIZER, "status": 200, "body": body},))
+    with pytest.raises(CloudError, match="cannot be read"):
+        bare(bench, look).sweep()
+
+
+@pytest.mark.parametrize("row", [{}, {"scheduleId": ROOM}, {"scheduleId": ROOM, "error": {}}, None])
+def test_a_room_whose_calendar_tells_nothing_is_neither_taken_nor_free(bench: Bench, row: Any) -> None:
+    look = Look("free_busy", datetime.now(UTC), (row,) if row is not None else ())
+    now = bench.sandbox.world.now()
+    with pytest.raises(CloudError, match="cannot be told"):
+        bare(bench, look).taken(now, now + timedelta(hours=1))
 
 
 def test_what_a_killed_test_left_is_found_by_its_mark_and_removed_and_nothing_else(bench: Bench) -> None:
@@ -252,7 +334,7 @@ def test_only_what_has_the_mark_is_removed_even_if_the_service_ignores_the_filte
     graph: Any = SimpleNamespace(look_each=lambda *_: look, change=change)
     room = room_of(bench.look())
     now = bench.sandbox.world.now
-    assert booking_test.Test(graph, None, bench.tenant, room, {}, bench.told.append, now, bench.wait).sweep() == 1
+    assert booking_test.Test(graph, None, bench.tenant, room, Rules(), bench.told.append, now, bench.wait).sweep() == 1
     assert gone == ["1"]
 
 

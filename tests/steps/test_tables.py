@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from runbook_lib.checks import CHECKS
 from runbook_lib import forms
+from runbook_lib.checks import CHECKS
 from runbook_lib.display import frames
 from runbook_lib.errors import ArchiveError
 from runbook_lib.model import Finding, Look, Status
@@ -57,7 +57,9 @@ def read(rooms: Look) -> forms.Reading:
 
 def test_the_room_table_holds_every_room_and_its_counts_add_up() -> None:
     rooms = (room("a", capacity=4), room("b", RoomState.NO_MAILBOX))
-    facts = RoomFacts(read(Look("rooms", NOW, ({"emailAddress": "a@x.example"}, {"emailAddress": "b@x.example"}), 2)), rooms)
+    facts = RoomFacts(
+        read(Look("rooms", NOW, ({"emailAddress": "a@x.example"}, {"emailAddress": "b@x.example"}), 2)), rooms
+    )
     frame = tables.rooms(facts)
     assert list(frame["state"]) == ["readable", "no mailbox"]
     assert frame["capacity"].isna().tolist() == [False, True]

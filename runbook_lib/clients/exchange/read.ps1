@@ -112,7 +112,7 @@ Read-Section 'scopes' {
 }
 
 Read-Section 'rooms' {
-    $about = @('DisplayName', 'HiddenFromAddressListsEnabled', 'ResourceCapacity', 'ResourceCustom', 'RoomMailboxAccountEnabled')
+    $about = @('DisplayName', 'EmailAddresses', 'HiddenFromAddressListsEnabled', 'ResourceType', 'ResourceCapacity', 'ResourceCustom', 'RoomMailboxAccountEnabled')
     $rules = @(
         'AutomateProcessing', 'AllowConflicts', 'AllowRecurringMeetings', 'BookingWindowInDays', 'MaximumDurationInMinutes',
         'EnforceSchedulingHorizon', 'ConflictPercentageAllowed', 'MaximumConflictInstances', 'ScheduleOnlyDuringWorkHours',

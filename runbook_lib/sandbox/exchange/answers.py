@@ -197,7 +197,9 @@ class _Exchange:
         user = self.tenant.users[box.user_id]
         return {
             "DisplayName": user["displayName"],
+            "EmailAddresses": [f"SMTP:{box.smtp}"],
             "HiddenFromAddressListsEnabled": not user["showInAddressList"],
+            "ResourceType": "Room",
             "RoomMailboxAccountEnabled": user["accountEnabled"],
             "mailbox": box.smtp.lower(),
             "processing": dict(box.booking),

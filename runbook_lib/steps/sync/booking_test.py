@@ -118,7 +118,7 @@ class Test:
         return leg.status is Status.PASS
 
     def wait(self, since: datetime, *awaited: Awaited) -> bool:
-        """Look at all of them in turn until each has come, as long after `since` as it may take; return whether all did.
+        """Look at all of them in turn until each has come, as long as it may take; return whether all did.
 
         A look says that something came since the look before: so it took between that one's and this one's seconds.
         """
@@ -146,7 +146,7 @@ class Test:
 
     @contextmanager
     def writing(self, verb: str, target: str, subject: str = "") -> Iterator[Json]:
-        """Note a change in the run's folder before it is made and after; what the service answers goes into the dict."""
+        """Note a change in the run's folder before it is made and after; what the service answers goes into the row."""
         if self.folder is None:
             yield {}
             return
@@ -293,7 +293,9 @@ def _from_outlook(test: Test, begin: datetime, end: datetime) -> bool:
         test.graph.change("create_event", _event(test, begin, end), mailbox=organizer)
     told = test.shown(begin, end) is not None
     shows = Awaited("Outlook: SpaceIQ shows it busy", "SpaceIQ", lambda: "busy" if test.shown(begin, end) else "")
-    answers = Awaited("Outlook: the room answers", "the room", lambda: _answer(test), lambda said: _declined(test, said))
+    answers = Awaited(
+        "Outlook: the room answers", "the room", lambda: _answer(test), lambda said: _declined(test, said)
+    )
     if not test.wait(made, answers, *([shows] if told else [])):
         return False
     if not told:
@@ -301,7 +303,9 @@ def _from_outlook(test: Test, begin: datetime, end: datetime) -> bool:
     removed = test.clock()
     test.sweep()
     room = Awaited("Outlook: the room is free again", "the room", lambda: "" if test.taken(begin, end) else "free")
-    clears = Awaited("Outlook: SpaceIQ shows it free again", "SpaceIQ", lambda: "" if test.shown(begin, end) else "free")
+    clears = Awaited(
+        "Outlook: SpaceIQ shows it free again", "SpaceIQ", lambda: "" if test.shown(begin, end) else "free"
+    )
     return test.wait(removed, room, *([clears] if told else []))
 
 

@@ -151,14 +151,15 @@ class Aliases:
 
     def primary(self, email: str) -> str:
         """Return the primary address of the mailbox that has this address, the address itself where nobody told."""
-        return self.of.get(email.lower(), email.lower())
+        bare = address_or_nothing(email) or email.lower()
+        return self.of.get(bare, bare)
 
     def keyed(self, pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
         """Return the values by primary address; of two for one mailbox the one under its primary address counts."""
         found: dict[str, Any] = {}
         for email, value in pairs:
             key = self.primary(email)
-            if key not in found or key == email.lower():
+            if key not in found or key == address_or_nothing(email):
                 found[key] = value
         return found
 
