@@ -119,6 +119,25 @@ GRAPH: Any = {"alias_generator": camel}
 ABSENT: Any = None
 """The default of a member that may be absent, but not null."""
 
+OURS = {
+    **{name: name for name in ("account", "answer", "count", "error", "found", "mailbox", "processing", "type", "via")},
+    "of_app": "app_id",
+    "role_exists": "role_exists",
+    "roles_seen": "roles_seen",
+    "when_created": "WhenCreatedUTC",
+    "when_changed": "WhenChangedUTC",
+}
+"""Members of an Exchange answer that the reading script names itself, and two that Exchange spells its own way."""
+
+
+def pascal(name: str) -> str:
+    """Return the name of a member as Exchange spells it: `access_right` is `AccessRight`; ours stay ours."""
+    return OURS.get(name) or "".join(word.capitalize() for word in name.split("_"))
+
+
+EXCHANGE: Any = {"alias_generator": pascal}
+"""The same for a form of a part of the Exchange answer."""
+
 
 @cache
 def _adapter(form: Any) -> TypeAdapter[Any]:

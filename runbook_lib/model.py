@@ -240,6 +240,8 @@ class Look:
     complete: bool = True
     refusal: str = ""
     remedy: str = ""
+    error: str = ""
+    """Status and code of the service's own error, where one is behind the refusal: `404 Request_ResourceNotFound`."""
 
     @property
     def population(self) -> str:

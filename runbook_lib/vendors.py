@@ -40,6 +40,8 @@ class Call:
     page: str
     path_delegated: str = ""
     method: str = "GET"
+    absent_in: tuple[str, ...] = ()
+    """The clouds that do not have this call."""
 
     def permission(self, app_only: bool) -> str:
         """Return the least permission for this kind of sign-in; empty when it cannot ask this at all."""
@@ -56,7 +58,10 @@ def facts() -> Mapping[str, Any]:
 @cache
 def calls() -> Mapping[str, Call]:
     """Return every Graph call by name."""
-    return {name: Call(name, **row) for name, row in facts()["calls"].items()}
+    return {
+        name: Call(name, **{**row, "absent_in": tuple(row.get("absent_in", ()))})
+        for name, row in facts()["calls"].items()
+    }
 
 
 @cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -101,6 +102,7 @@ def scripted(
     *answers: requests.Response | Callable[[requests.PreparedRequest], requests.Response],
     kind: str = "application",
     permissions: frozenset[str] = EVERYTHING,
+    cloud: str = "",
     **options: Any,
 ) -> tuple[Graph, Script, Clock]:
     """Return a Graph whose cloud gives `answers` in turn and repeats the last; a function answers for itself."""
@@ -112,8 +114,9 @@ def scripted(
 
     script, clock, http = Script(respond), Clock(), session(CLOUD)
     http.mount(HOST, script)
+    tenant = replace(TENANT, cloud=replace(TENANT.cloud, name=cloud)) if cloud else TENANT
     graph = Graph(
-        TENANT, credential(kind, permissions), http, clock=clock, sleep=clock.sleep, random=lambda: 0.0, **options
+        tenant, credential(kind, permissions), http, clock=clock, sleep=clock.sleep, random=lambda: 0.0, **options
     )
     return graph, script, clock
 

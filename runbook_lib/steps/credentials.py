@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from runbook_lib import vendors
 from runbook_lib.checks import Rows, check
 from runbook_lib.display.cards import Card
-from runbook_lib.errors import GraphError, UsageError
-from runbook_lib.model import Answer, Look, Raw, Status, Tenant
+from runbook_lib.errors import UsageError
+from runbook_lib.model import Answer, Raw, Status, Tenant
 
 if TYPE_CHECKING:
     from runbook_lib.clients.graph.client import Graph
@@ -47,11 +46,17 @@ def intended(tenant: Tenant) -> Callable[[str], str]:
 
 
 def known_error(typed: str) -> str:
-    """Return the AADSTS number in what was typed; raise UsageError when there is none."""
-    number = re.search(r"\d{4,7}", typed)
-    if not number:
+    """Return the AADSTS number in what was typed, a whole error box included; raise UsageError when there is none.
+
+    Ids and times of such a box hold digits too: without AADSTS before it, a number counts when it is the only one.
+    """
+    named = re.search(r"AADSTS\W{0,3}(\d{4,8})(?!\d)", typed, re.IGNORECASE)
+    alone = re.findall(r"(?<![\w.:+-])\d{4,8}(?![\w:+-])", typed)
+    if named:
+        return named[1]
+    if len(set(alone)) != 1:
         raise UsageError("There is no error number in this.", "Enter the digits behind AADSTS, or leave it empty.")
-    return number[0]
+    return str(alone[0])
 
 
 def explain(code: Prompt) -> Card:
@@ -70,13 +75,11 @@ def explain(code: Prompt) -> Card:
 
 def read(graph: Graph, tenant: Tenant) -> Raw:
     """Ask for the directory roles of the administrator named in the tenant file."""
-    try:
-        return {"admin_roles": graph.look("admin_roles", user=tenant.admin)}
-    except GraphError as error:
-        if error.status != HTTPStatus.NOT_FOUND:
-            raise
+    look = graph.look("admin_roles", user=tenant.admin)
+    if look.error.startswith(f"{HTTPStatus.NOT_FOUND:d} "):
         why = f"There is no account {tenant.admin} in this tenant."
-        return {"admin_roles": Look("admin_roles", datetime.now(UTC), complete=False, refusal=why, remedy=CORRECT)}
+        look = replace(look, refusal=why, remedy=CORRECT)
+    return {"admin_roles": look}
 
 
 def parse(raw: Raw, tenant: Tenant) -> AdminRoles:

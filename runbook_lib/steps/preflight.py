@@ -25,9 +25,64 @@ APPS_PAGE = "https://entra.microsoft.com/#view/Microsoft_AAD_IAM/StartboardAppli
 ANYBODY = "ManagePermissionGrantsForSelf.microsoft-user-default-legacy"
 """The policy under which every user may consent to any application for himself:
 https://learn.microsoft.com/entra/identity/enterprise-apps/manage-app-consent-policies (2026-01-22)"""
+SELF = "ManagePermissionGrantsForSelf."
+JUDGED_POLICIES = {
+    "microsoft-user-default-low": "only permissions that the tenant calls low, of verified publishers",
+    "microsoft-user-default-recommended": "as Microsoft recommends at the time",
+}
+"""Microsoft's own policies that leave users something, and what: the same page."""
+ENABLED = ("enabled", "warning")
+"""States of a subscription in which its plans can be used; Suspended, LockedOut and Deleted cannot:
+https://learn.microsoft.com/graph/api/resources/subscribedsku (read 2026-12-01)"""
 PREMIUM_PLANS = ("AAD_PREMIUM", "AAD_PREMIUM_P2")
 """Service plans of Entra ID P1 and P2:
 https://learn.microsoft.com/entra/identity/users/licensing-service-plan-reference (read 2026-11-22)"""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One service plan of a subscription."""
+
+    __pydantic_config__ = forms.GRAPH
+    service_plan_name: forms.Text
+    provisioning_status: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sku:
+    """One subscription of the tenant: https://learn.microsoft.com/graph/api/resources/subscribedsku."""
+
+    __pydantic_config__ = forms.GRAPH
+    service_plans: tuple[Plan, ...]
+    capability_status: str | None = None
+
+    @property
+    def premium(self) -> tuple[str, ...]:
+        """Return the plans of Entra ID P1 and P2 in it that are not switched off."""
+        plans = [one for one in self.service_plans if (one.provisioning_status or "").lower() != "disabled"]
+        return tuple(name for one in plans if (name := one.service_plan_name.upper()) in PREMIUM_PLANS)
+
+
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """What users may do by default."""
+
+    __pydantic_config__ = forms.GRAPH
+    permission_grant_policies_assigned: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ConsentPolicy:
+    """The tenant's authorization policy."""
+
+    __pydantic_config__ = forms.GRAPH
+    id: forms.Text
+    default_user_role_permissions: Defaults
+
+    @property
+    def assigned(self) -> tuple[str, ...]:
+        """Return the policies under which users may consent."""
+        return self.default_user_role_permissions.permission_grant_policies_assigned
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +125,15 @@ def read(graph: Graph, tenant: Tenant) -> Raw:
 
 def parse(raw: Raw, tenant: Tenant) -> tuple[Facts, ...]:
     """Name what the answers hold, for the checks of steps 2, 4 and 6, for leftovers of EWS, and for our own."""
-    plans = [plan for sku in raw["licences"].rows for plan in sku.get("servicePlans") or ()]
-    policy = raw["consent_policy"].rows[0] if raw["consent_policy"].rows else {}
+    answers = forms.reading(raw)
+    skus = answers.rows("licences", Sku)
+    usable = [sku for sku in skus if sku.capability_status is None or sku.capability_status.lower() in ENABLED]
+    policies = answers.rows("consent_policy", ConsentPolicy)
     before = Before(
-        raw,
+        answers,
         tuple(_apps(raw, tenant)),
-        tuple(sorted({plan["servicePlanName"] for plan in plans if plan["servicePlanName"] in PREMIUM_PLANS})),
-        tuple((policy.get("defaultUserRolePermissions") or {}).get("permissionGrantPoliciesAssigned") or ()),
+        tuple(sorted({plan for sku in usable for plan in sku.premium})),
+        tuple(name for one in policies for name in one.assigned),
         len(raw["rooms"].rows),
         matching.spaces(forms.rows_of(raw.get("spaces", NOT_ASKED), matching.Row)),
     )
@@ -177,10 +234,21 @@ def no_personal_consents(facts: Before) -> Rows:
     link="https://entra.microsoft.com/#view/Microsoft_AAD_IAM/ConsentPoliciesMenuBlade/~/UserSettings",
 )
 def consent_restricted(facts: Before) -> Rows:
-    """Look for the old default that let every user consent to everything."""
-    open_to_all = ANYBODY in facts.consent_policies
-    saw = ", ".join(facts.consent_policies) or "users may not consent at all"
-    yield "user consent", Status.PENDING if open_to_all else Status.PASS, saw
+    """Look for the old default that let every user consent to everything; what another policy allows nobody looked at.
+
+    Only policies for oneself are about users; others are for groups and chats.
+    """
+    own = [name for name in facts.consent_policies if name.lower().startswith(SELF.lower())]
+    for name in own:
+        short = name[len(SELF) :].lower()
+        if name.lower() == ANYBODY.lower():
+            yield name, Status.PENDING, "every user may consent to any application for himself"
+        elif short in JUDGED_POLICIES:
+            yield name, Status.PASS, JUDGED_POLICIES[short]
+        else:
+            yield name, Status.UNKNOWN, "a policy of the tenant's own: what it allows was not looked at"
+    if not own:
+        yield "user consent", Status.PASS, "users may not consent at all"
 
 
 @check(

@@ -29,7 +29,7 @@ from runbook_lib.batch.cluster import driver as cluster
 from runbook_lib.batch.cluster import task as cluster_task
 from runbook_lib.batch.pool import TenantResult
 from runbook_lib.cli import main
-from runbook_lib.errors import ArchiveError, RunbookError, UsageError
+from runbook_lib.errors import RunbookError, UsageError
 from runbook_lib.model import Json
 from runbook_lib.runs import folder as run_folders
 from runbook_lib.runs.lock import only_one
@@ -227,25 +227,6 @@ def test_a_batch_without_workers_ends_in_words(monkeypatch: pytest.MonkeyPatch) 
     (left,) = cluster._results(NoWorkers(), queue.SimpleQueue(), waiting, lambda _: None, lambda _: None)
     assert left.error.startswith("No worker is left.")
     assert "--resume with the same --scheduler" in left.error
-
-
-@pytest.mark.parametrize(("says_over", "looks"), [(True, 2), (False, 1)])
-def test_an_archive_that_is_slow_to_refuse_holds_the_driver_up_for_a_minute_not_for_sixty_tries(
-    says_over: bool, looks: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    now, asked = [0.0], list[str]()
-
-    def find(key: str) -> None:
-        asked.append(key)
-        now[0] += 45
-        raise ArchiveError("No answer.")
-
-    monkeypatch.setattr(cluster, "time", SimpleNamespace(monotonic=lambda: now[0], sleep=lambda _: None))
-    said = TenantResult("contoso", error="" if says_over else "It broke.")
-    task = SimpleNamespace(status="finished", result=lambda: said)
-    result = cluster._decided("contoso", task, find)
-    assert len(asked) == looks
-    assert result.error.endswith("No answer.")
 
 
 def test_a_straggler_is_named_once(monkeypatch: pytest.MonkeyPatch) -> None:

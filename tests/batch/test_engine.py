@@ -273,7 +273,7 @@ def test_what_is_no_file_is_written_to_and_not_replaced(monkeypatch: pytest.Monk
 AFTER_ANOTHER = """
 import os, sys, random, warnings
 from pathlib import Path
-from runbook_lib import engine
+from runbook_lib.batch.engine import kernel as engine
 
 before = dict(os.environ), list(sys.path), os.getcwd(), sys.stdout, sys.modules["__main__"], list(warnings.filters)
 for name in ("first", "second"):

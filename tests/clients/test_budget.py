@@ -13,7 +13,6 @@ import requests
 
 from runbook_lib.clients.graph import budget
 from runbook_lib.clients.graph.budget import Budget
-from runbook_lib.errors import GraphError
 from tests.fakes import CLIENT, Clock, answer, error, scripted, sent
 
 GOOD = answer({"value": []})
@@ -95,9 +94,8 @@ def test_what_one_tenant_is_told_for_itself_is_no_business_of_the_others() -> No
 def test_the_others_are_told_even_by_one_who_gives_up() -> None:
     first, _, _ = scripted(error(429, headers={**APP, "Retry-After": "5000"}), deadline_seconds=60)
     other, cloud, _ = scripted(GOOD, deadline_seconds=60)
-    for door in (first, other):
-        with pytest.raises(GraphError):
-            door.look("domains")
+    assert first.look("domains").refusal
+    assert other.look("domains").refusal
     assert cloud.requests == []
 
 
@@ -128,8 +126,7 @@ def test_a_clock_that_was_put_back_does_not_hold_everybody_up(tmp_path: Path) ->
 def test_no_answer_closes_the_app_for_longer_than_a_quarter_of_an_hour() -> None:
     first, _, _ = scripted(error(429, headers={**APP, "Retry-After": "99999999"}))
     other, cloud, clock = scripted(GOOD, deadline_seconds=3600)
-    with pytest.raises(GraphError):
-        first.look("domains")
+    assert first.look("domains").refusal
     other.look("domains")
     assert clock.slept[0] == pytest.approx(budget.LONGEST_SECONDS)
     assert len(cloud.requests) == 1
@@ -148,8 +145,7 @@ def test_a_pause_of_years_that_stands_in_the_file_is_one_of_a_quarter_of_an_hour
 def test_who_waits_in_vain_reads_until_when_and_in_which_file(shared: Path) -> None:
     first, _, _ = scripted(error(429, headers={**APP, "Retry-After": "5000"}), deadline_seconds=60)
     other, _, _ = scripted(GOOD, deadline_seconds=60)
-    with pytest.raises(GraphError):
-        first.look("domains")
-    with pytest.raises(GraphError, match="All tenants wait until") as told:
-        other.look("domains")
-    assert str(shared) in str(told.value)
+    assert first.look("domains").refusal
+    told = other.look("domains").refusal
+    assert "All tenants wait until" in told
+    assert str(shared) in told

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from urllib.parse import parse_qs, urlsplit
 from uuid import uuid4
@@ -11,7 +12,7 @@ import requests
 
 from runbook_lib import vendors
 from runbook_lib.clients.graph.paging import address
-from runbook_lib.errors import GraphError, UnsafeAddress, UsageError, WrongTenant
+from runbook_lib.errors import UnsafeAddress, UsageError, WrongTenant
 from runbook_lib.model import Json
 from tests.fakes import CONTOSO, FABRIKAM, HOST, answer, error, scripted
 
@@ -92,10 +93,11 @@ def test_a_list_that_goes_round_in_circles_ends_incomplete(links: list[int], row
     assert len(cloud.requests) == len(pages)
 
 
-def test_an_answer_without_a_list_is_an_error_and_not_an_empty_list() -> None:
+def test_an_answer_without_a_list_is_no_empty_list() -> None:
     graph, _, _ = scripted(answer({"values": []}))
-    with pytest.raises(GraphError, match="without the list"):
-        graph.look("domains")
+    look = graph.look("domains")
+    assert re.search("without the list", look.refusal)
+    assert (look.complete, bool(look.remedy)) == (False, True)
 
 
 def test_a_count_is_asked_with_its_header_on_every_page() -> None:
@@ -178,11 +180,12 @@ def test_an_object_that_does_not_exist_was_looked_for() -> None:
 @pytest.mark.parametrize(
     ("call", "code"), [("service_principal", "ResourceNotFound"), ("app_role_assignments", "Request_ResourceNotFound")]
 )
-def test_other_404s_are_errors(call: str, code: str) -> None:
+def test_other_404s_are_looks_that_could_not_be_made(call: str, code: str) -> None:
     graph, _, _ = scripted(error(404, code, "Not there."))
-    with pytest.raises(GraphError, match=f"404 {code}: Not there.") as caught:
-        graph.look(call, app="10bb7e5b", id="sp")
-    assert (caught.value.status, caught.value.code, caught.value.request_id) == (404, code, "r-1")
+    look = graph.look(call, app="10bb7e5b", id="sp")
+    assert re.search(f"404 {code}: Not there.", look.refusal)
+    assert (look.complete, bool(look.remedy)) == (False, True)
+    assert "r-1" in look.remedy
 
 
 NO_LICENCE = "Authentication_RequestFromNonPremiumTenantOrB2CTenant"
@@ -264,3 +267,31 @@ def test_the_log_has_what_support_and_auditors_ask_for() -> None:
     assert (second["method"], second["request_id"], second["time"]) == ("GET", "r-2", clock.now.isoformat())
     assert second["client_request_id"] == cloud.requests[1].headers["client-request-id"] != first["client_request_id"]
     assert second["body_sha256"] == "1f6a584981ab43195e1cf1fe5979fc4c0e3fa2d7aacfd8443ec0e81b9f5a01ad"
+
+
+STRANGE: list[Json] = [
+    {"error": {"code": "BadRequest", "message": "No.", "innerError": "text"}},
+    {"error": {"code": None, "message": None, "innerError": None}},
+    {"error": {"code": 17, "message": ["No."], "innererror": {"request-id": 9}}},
+    {"error": "text"},
+    {"error": [1]},
+    {"error": None},
+    {},
+]
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 405, 409, 410, 501])
+@pytest.mark.parametrize("body", STRANGE, ids=range(len(STRANGE)))
+def test_whatever_an_error_looks_like_it_costs_its_own_look_alone(status: int, body: Json) -> None:
+    graph, _, _ = scripted(answer(body, status=status), answer({"value": [{"id": "a"}]}))
+    look = graph.look("domains")
+    assert (look.rows, look.complete, bool(look.refusal), bool(look.remedy)) == ((), False, True, True)
+    assert graph.look("domains").complete
+
+
+@pytest.mark.parametrize("cloud", ["gcc-high", "dod", "china"])
+def test_a_call_that_a_cloud_lacks_is_not_made_there(cloud: str) -> None:
+    graph, wire, _ = scripted(answer({"value": []}), cloud=cloud)
+    look = graph.look("last_use", app="10bb7e5b")
+    assert f"no such call in the cloud {cloud}" in look.refusal
+    assert wire.requests == []

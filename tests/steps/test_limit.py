@@ -14,6 +14,8 @@ import pytest
 
 from runbook_lib import settings
 from runbook_lib.checks import judge
+from runbook_lib.clients import exchange
+from runbook_lib.clients.exchange import answer
 from runbook_lib.model import AccessLimit, Confirmation, Json, Look, Status
 from runbook_lib.runs import folder, record
 from runbook_lib.steps.access import limit
@@ -212,6 +214,118 @@ def test_rbac_that_gives_nothing_fails() -> None:
     rows = found(raw(policies=[], without="Calendars.ReadWrite"), RBAC)
     assert rows["no-wider-grant"] == {"RBAC": (FAIL, "no role gives Cronofy calendars")}
     assert statuses(rows["rooms-inside"]) == {FAIL}
+
+
+ROLE = {"RoleName": "Application Calendars.ReadWrite", "GrantedPermissions": "Calendars.ReadWrite"}
+ANYWHERE = {"AllowedResourceScope": "Organization", "ScopeType": "Organization"}
+SCOPED = {"AllowedResourceScope": "Cronofy rooms", "ScopeType": "CustomRecipientScope"}
+OTHERS = [
+    ("Application Calendars.Read", "Calendars.Read"),
+    ("application calendars.read", "calendars.read"),
+    ("Application EWS.AccessAsApp", "EWS.AccessAsApp"),
+    ("Application Exchange Full Access", "Mail.ReadWrite, Calendars.ReadWrite, Contacts.ReadWrite"),
+    ("Application Mail.ReadWrite", "Mail.ReadWrite"),
+    ("Our own role", ["Calendars.ReadWrite", "Mail.Read"]),
+    ("Application Calendars.ReadWrite", "Calendars.ReadWrite Mail.Send"),
+    ("Something new", None),
+]
+
+
+def role(name: str, permissions: object, where: Json, mailbox: str = "", covers: object = "Not Run") -> Json:
+    return {"RoleName": name, "GrantedPermissions": permissions, **where, "mailbox": mailbox, "InScope": covers}
+
+
+@pytest.mark.parametrize("where", [ANYWHERE, SCOPED], ids=["anywhere", "scoped"])
+@pytest.mark.parametrize(("name", "permissions"), OTHERS)
+@pytest.mark.parametrize("decided", [POLICY, RBAC, NONE], ids=["policy", "rbac", "none"])
+def test_every_role_of_exchange_that_nobody_documents_fails(
+    name: str, permissions: object, where: Json, decided: AccessLimit
+) -> None:
+    of = changed(raw(), "authorizations", role(name, permissions, where))
+    rows = found(of, decided)["no-wider-grant"]
+    assert rows[f"{name} (RBAC, {where['AllowedResourceScope']})"][0] is FAIL
+
+
+@pytest.mark.parametrize(("name", "permissions"), OTHERS[:4])
+@pytest.mark.parametrize("covers", ["True", True, "true "], ids=["text", "bool", "blank"])
+def test_an_outsider_whose_calendar_any_role_opens_is_not_refused(
+    name: str, permissions: object, covers: object
+) -> None:
+    admin = "admin@contoso.example"
+    rows = [role(name, permissions, ANYWHERE), role(name, permissions, ANYWHERE, admin.upper(), covers)]
+    for order in (rows, rows[::-1], rows[1:]):
+        seen = found(changed(raw(), "authorizations", *order))
+        assert seen["outsiders-refused"][admin] == (FAIL, "Cronofy can open this mailbox")
+
+
+def test_a_role_without_calendars_lets_nobody_into_a_calendar_and_fails_all_the_same() -> None:
+    admin = "admin@contoso.example"
+    rows = [role("Application Mail.Read", "Mail.Read", ANYWHERE, box, True) for box in ("", admin)]
+    seen = found(changed(raw(), "authorizations", *rows))
+    assert seen["outsiders-refused"][admin] == (PASS, "refused")
+    assert FAIL in statuses(seen["no-wider-grant"])
+
+
+@pytest.mark.parametrize("section", ["service_principals", "group", "impersonation"])
+@pytest.mark.parametrize("rows", [True, False], ids=["some rows", "no rows"])
+def test_what_was_asked_for_rows_that_nobody_saw_was_never_asked(section: str, rows: bool) -> None:
+    of = raw()
+    seen = of["exchange"].rows[0]["sections"][section]["rows"] if rows else []
+    looks = exchange.sections(changed(of, section, *seen, errors=("The term is not recognized.",))["exchange"])
+    for name, premise in answer.PREMISES.items():
+        if premise == section or (section, name) == ("service_principals", "scopes"):
+            assert not looks[f"exchange {name}"].complete
+            assert "not recognized" in (looks[f"exchange {name}"].refusal or looks[f"exchange {name}"].remedy)
+        else:
+            assert looks[f"exchange {name}"].complete
+
+
+def test_roles_are_unknown_where_the_service_principals_were_refused() -> None:
+    of = changed(raw(), "service_principals", errors=("Access denied.",))
+    assert statuses(found(changed(of, "authorizations"))["no-wider-grant"]) == {UNKNOWN}
+
+
+NO_POLICY = [
+    "Ex6F9304|Microsoft.Exchange.Configuration.Tasks.ManagementObjectNotFoundException|The operation couldn't be "
+    "performed because object 'contoso.onmicrosoft.com\\*' couldn't be found on 'AB1PR01A001DC01.PROD.OUTLOOK.COM'.",
+    "||The operation couldn't be performed because object 'OU=contoso.onmicrosoft.com,OU=Microsoft Exchange Hosted "
+    "Organizations,DC=EURPR01A001,DC=com\\*' couldn't be found on 'AB1PR01A001DC01'.",
+    "Der Vorgang konnte nicht ausgeführt werden, weil das Objekt 'contoso.onmicrosoft.com\\*' nicht gefunden wurde.",
+    "L\u2019opération n\u2019a pas pu être effectuée, car l\u2019objet « contoso.onmicrosoft.com\\* » est introuvable.",
+    "Das Objekt \u201econtoso.onmicrosoft.com\\*\u201c wurde nicht gefunden.",
+    'The object "contoso.onmicrosoft.com\\*" was not found.',
+]
+
+
+@pytest.mark.parametrize("said", NO_POLICY)
+def test_a_tenant_without_any_policy_has_none_in_whatever_language_it_says_so(said: str) -> None:
+    rows = found(changed(raw(policies=[]), "policies", errors=(said,)))
+    assert [*rows["policy-restricts"].values()] == [(FAIL, "none for this application")]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Access denied.",
+        "The operation couldn't be performed because object 'contoso.onmicrosoft.com\\Cronofy' couldn't be found.",
+        "The term 'Get-ApplicationAccessPolicy*' is not recognized.",
+        "'x' failed on \\\\server\\share\\*",
+        NO_POLICY[0] + "|Access denied.",
+    ],
+)
+def test_any_other_error_about_policies_is_could_not_look(said: str) -> None:
+    rows = found(changed(raw(policies=[]), "policies", errors=(said,)))
+    assert statuses(rows["policy-restricts"]) == {UNKNOWN}
+
+
+@pytest.mark.parametrize("known", ["", None, "  "])
+@pytest.mark.parametrize("shown", ["", None, "S-1-5-21-1;", "S-1-5-21-1; "])
+def test_two_groups_that_nobody_knows_are_not_the_same(known: object, shown: object) -> None:
+    group = {"RecipientTypeDetails": "MailUniversalSecurityGroup", "ExternalDirectoryObjectId": known, "mailbox": "g"}
+    policy = {"AppId": CRONOFY, "AccessRight": "RestrictAccess", "ScopeName": "old", "ScopeIdentityRaw": shown}
+    for row in (policy, {**policy, "ScopeIdentityRaw": "S-1-5-21-1;99999999-0000-4000-8000-000000000001"}):
+        of = changed(changed(raw(), "group", group), "policies", row)
+        assert statuses(found(of)["policy-restricts"]) == {UNKNOWN}
 
 
 @pytest.mark.parametrize(("scope", "says"), [("organization", "every mailbox"), ("group", "does not bind it")])

@@ -106,13 +106,53 @@ def test_leftover_consents_of_users_are_counted(grants: Look, status: Status, sa
     ("policies", "status"),
     [
         ([preflight.ANYBODY], Status.PENDING),
+        ([preflight.ANYBODY.lower()], Status.PENDING),
+        (["m" + preflight.ANYBODY[1:]], Status.PENDING),
         (["ManagePermissionGrantsForSelf.microsoft-user-default-recommended"], Status.PASS),
+        (["managePermissionGrantsForSelf.Microsoft-User-Default-Low"], Status.PASS),
+        (["ManagePermissionGrantsForSelf.anything-goes"], Status.UNKNOWN),
+        (["ManagePermissionGrantsForSelf."], Status.UNKNOWN),
+        (["ManagePermissionGrantsForOwnedResource.microsoft-all"], Status.PASS),
         ([], Status.PASS),
     ],
 )
-def test_a_policy_that_lets_everybody_consent_is_a_warning(policies: list[str], status: Status) -> None:
-    row: Json = {"defaultUserRolePermissions": {"permissionGrantPoliciesAssigned": policies}}
-    assert found(consent_policy=look("consent_policy", row))["consent-restricted", "user consent"][0] is status
+def test_a_policy_that_lets_everybody_consent_is_a_warning_and_an_own_one_was_not_looked_at(
+    policies: list[str], status: Status
+) -> None:
+    for more in ([], ["ManagePermissionGrantsForOwnedResource.x"]):
+        assigned = {"permissionGrantPoliciesAssigned": [*policies, *more]}
+        row: Json = {"id": "authorizationPolicy", "defaultUserRolePermissions": assigned}
+        seen = found(consent_policy=look("consent_policy", row))
+        assert {one for (check, _), (one, _) in seen.items() if check == "consent-restricted"} == {status}
+
+
+@pytest.mark.parametrize("row", [{"id": "x"}, {"id": "x", "defaultUserRolePermissions": None}, {"id": None}])
+def test_a_policy_that_cannot_be_read_is_not_one_that_allows_nothing(row: Json) -> None:
+    seen = found(consent_policy=look("consent_policy", row))
+    statuses = {one for (check, _), (one, _) in seen.items() if check == "consent-restricted"}
+    assert Status.UNKNOWN in statuses
+
+
+P2 = {"servicePlanName": "AAD_PREMIUM_P2", "provisioningStatus": "Success"}
+SKUS = [
+    ({"capabilityStatus": "Enabled", "servicePlans": [P2]}, "30 days"),
+    ({"capabilityStatus": "enabled", "servicePlans": [P2]}, "30 days"),
+    ({"capabilityStatus": "Warning", "servicePlans": [P2]}, "30 days"),
+    ({"servicePlans": [{**P2, "servicePlanName": "aad_premium"}]}, "30 days"),
+    ({"capabilityStatus": "Suspended", "servicePlans": [P2]}, "7 days"),
+    ({"capabilityStatus": "LockedOut", "servicePlans": [P2]}, "7 days"),
+    ({"capabilityStatus": "Deleted", "servicePlans": [P2]}, "7 days"),
+    ({"capabilityStatus": "Nobody knows", "servicePlans": [P2]}, "7 days"),
+    ({"capabilityStatus": "Enabled", "servicePlans": [{**P2, "provisioningStatus": "Disabled"}]}, "7 days"),
+]
+
+
+@pytest.mark.parametrize(("sku", "days"), SKUS)
+def test_a_licence_that_lapsed_or_is_switched_off_keeps_no_logs(sku: Json, days: str) -> None:
+    other: Json = {"capabilityStatus": "Enabled", "servicePlans": [{"servicePlanName": "EXCHANGE_S_STANDARD"}]}
+    for rows in ([sku], [other, sku], [sku, other]):
+        (_, saw) = found(licences=look("licences", *rows))["log-retention-known", "audit log"]
+        assert days in saw
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,10 @@ def refused(text: str, tenant: Tenant, name: str = "") -> SignInError:
     hints = vendors.facts()["sign_in_errors"]
     found = re.search(r"AADSTS(\d+)", text)
     code = int(found[1]) if found else 0
-    hint = hints.get(code) or hints.get(name) or {"cause": re.split(r"\r?\n| Trace ID", text)[0], "remedy": ""}
+    expired = hints.get(f"{code} expired") if "expired" in text.lower() else None
+    hint = (
+        expired or hints.get(code) or hints.get(name) or {"cause": re.split(r"\r?\n| Trace ID", text)[0], "remedy": ""}
+    )
     correlation = re.search(r"Correlation ID: ([0-9a-fA-F-]{36})", text)
     marks = [f"AADSTS{code}" if code else name, f"correlation id {correlation[1]}" if correlation else ""]
     marked = ", ".join(mark for mark in marks if mark)

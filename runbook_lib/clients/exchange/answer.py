@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import codecs
 import json
+import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -63,16 +65,49 @@ def read_answer(path: Path, tenant: Tenant, now: datetime | None = None) -> Look
     return Look("exchange", finished, (answer,), total=1, refusal=old, remedy=_again(tenant))
 
 
+PREMISES = {
+    "members": "group",
+    "assignments": "service_principals",
+    "scopes": "assignments",
+    "authorizations": "service_principals",
+    "impersonators": "impersonation",
+}
+"""Which part the script asked for each row of another one: where that was not seen whole, nor is this."""
+QUOTE = "[\"'\\u2018-\\u201f\\u00ab\\u00bb\\u2039\\u203a]"
+NONE = re.compile(rf"{QUOTE}[^{QUOTE[1:]}*\\\*\s*{QUOTE}")
+"""How Exchange says, in the language of the session, that there is no policy: a quoted object that ends in `\\*`.
+https://github.com/microsoft/Microsoft365DSC/issues/687, https://github.com/prowler-cloud/prowler/pull/12149
+"""
+
+
 def sections(look: Look) -> dict[str, Look]:
     """Return every part of the answer as a look of its own, called `exchange <section>`.
 
-    A part that Exchange refused, or that the answer does not have, is refused; one with errors is not complete.
+    A part that Exchange refused, or that the answer does not have, is refused; one with errors is not complete. What
+    was asked for each row of a part that is not complete carries that part's words.
     """
     parts = look.rows[0]["sections"] if look.rows and not look.refusal else {}
-    return {
-        f"exchange {name}": _section(cmdlet, parts.get(name), look)
-        for name, cmdlet in vendors.facts()["exchange"]["sections"].items()
-    }
+    found: dict[str, Look] = {}
+    for name, cmdlet in vendors.facts()["exchange"]["sections"].items():
+        found[name] = _section(cmdlet, _without_empty(name, parts), look)
+    for name, premise in PREMISES.items():
+        found[name] = _resting(found[name], found[premise])
+    return {f"exchange {name}": part for name, part in found.items()}
+
+
+def _without_empty(name: str, parts: Json) -> Json | None:
+    """Return a part; of the policies without the error that only says that there are none."""
+    part: Json | None = parts.get(name)
+    if name != "policies" or part is None or part["rows"]:
+        return part
+    return {**part, "errors": [one for one in part["errors"] if not NONE.search(str(one).rpartition("|")[2])]}
+
+
+def _resting(part: Look, premise: Look) -> Look:
+    if part.refusal or (premise.complete and not premise.refusal):
+        return part
+    why = f"{premise.call} was not seen whole: {premise.refusal or premise.remedy}"
+    return replace(part, complete=False, refusal="" if part.rows else why, remedy=premise.remedy)
 
 
 def _section(cmdlet: str, part: Json | None, look: Look) -> Look:

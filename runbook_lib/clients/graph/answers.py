@@ -18,6 +18,8 @@ NO_LICENCE = "Authentication_RequestFromNonPremiumTenantOrB2CTenant"
 ABSENT = "Request_ResourceNotFound"
 NO_ITEM = "ErrorItemNotFound"
 """How the directory, and how a mailbox, says that something is not there."""
+LONGEST_WORDS = 500
+"""Of a service's message so many characters are quoted."""
 INCOMPLETE = "Run the cell again; if it stays, compare with the admin center: Graph did not answer for everything."
 
 Words = tuple[str, str]
@@ -92,8 +94,19 @@ def refusal(call: Call, identity: Identity, refused: Forbidden) -> Words:
     )
 
 
-def cannot_ask(call: Call, identity: Identity) -> Words | None:
-    """Return the words for a question that this kind of sign-in cannot ask at all, None for one that it can."""
+def failed(call: Call, error: GraphError) -> Words:
+    """Return in the service's own words why `call` has no answer, and what to do about it."""
+    again = "Run the cell again; if it stays, look it up in the admin center instead."
+    return f"{error.message.rstrip('.')}; so it was not seen: {call.why}.", f"{again} {error.remedy}".strip()
+
+
+def cannot_ask(call: Call, identity: Identity, cloud: str = "") -> Words | None:
+    """Return the words for a question that this sign-in cannot ask, or that this cloud does not know; else None."""
+    if cloud in call.absent_in:
+        return (
+            f"Microsoft Graph has no such call in the cloud {cloud}: {call.why}.",
+            "Look it up in the admin center of that cloud instead.",
+        )
     if call.permission(identity.kind == "application"):
         return None
     other = "certificate" if identity.kind == "person" else "browser or device-code"
@@ -107,10 +120,15 @@ def _error(answer: Reply) -> tuple[str, str, str]:
     error = (answer.body or {}).get("error")
     inside: Json = error if isinstance(error, dict) else {}
     code = "" if answer.body is not None else "unreadable"
-    deeper = inside.get("innerError") or inside.get("innererror") or {}  # both spellings occur
-    request_id = answer.headers.get("request-id") or deeper.get("request-id", "")
-    message = "the answer is not the JSON it should be" if answer.body is None else inside.get("message", "")
-    return inside.get("code") or code, message, request_id
+    deeper = inside.get("innerError") or inside.get("innererror")  # both spellings occur
+    request_id = answer.headers.get("request-id") or (_text(deeper, "request-id") if isinstance(deeper, dict) else "")
+    message = "the answer is not the JSON it should be" if answer.body is None else _text(inside, "message")
+    return _text(inside, "code") or code, message, request_id
+
+
+def _text(inside: Json, member: str) -> str:
+    said = inside.get(member)
+    return " ".join(said.split())[:LONGEST_WORDS] if isinstance(said, str) else ""
 
 
 def _remedy(status: int, request_id: str) -> str:

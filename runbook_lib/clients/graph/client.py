@@ -28,6 +28,7 @@ from runbook_lib.errors import Forbidden, GraphError, Unreachable, UnsafeAddress
 from runbook_lib.model import Json, Look, Tenant
 from runbook_lib.vendors import Call
 
+UNAUTHORIZED = 401
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
@@ -83,9 +84,10 @@ class Graph:
         return look
 
     def look(self, call: str, **params: str) -> Look:
-        """Ask the named question of vendors.yaml and return all its rows, or why we were refused.
+        """Ask the named question of vendors.yaml and return all its rows, or why we could not look.
 
-        Raises Unreachable, GraphError, UnsafeAddress, and UsageError for a parameter that fits no address.
+        An error of Graph costs this look alone. Raises Unreachable, UnsafeAddress, GraphError for a token that is not
+        taken any more, and UsageError for a parameter that fits no address.
         """
 
         def read(one: Call) -> Seen:
@@ -147,16 +149,20 @@ class Graph:
         return True
 
     def _look(self, name: str, read: Callable[[Call], Seen]) -> Look:
-        call, asked_at = vendors.calls()[name], self._clock()
+        call, asked_at, said = vendors.calls()[name], self._clock(), ""
         self._throttle.begin()
         try:
-            refusal = graph_answers.cannot_ask(call, self.identity)
+            refusal = graph_answers.cannot_ask(call, self.identity, self._tenant.cloud.name)
             seen = Seen(refusal=refusal) if refusal else read(call)
         except Forbidden as refused:
             seen = Seen(refusal=graph_answers.refusal(call, self.identity, refused))
+        except GraphError as error:
+            if error.status == UNAUTHORIZED:
+                raise
+            seen, said = Seen(refusal=graph_answers.failed(call, error)), f"{error.status} {error.code}".rstrip()
         words, remedy = seen.refusal or ("", "" if seen.complete else graph_answers.INCOMPLETE)
         complete = seen.complete and not words
-        return Look(name, asked_at, tuple(seen.rows), seen.total, complete, words, remedy)
+        return Look(name, asked_at, tuple(seen.rows), seen.total, complete, words, remedy, said)
 
     def _ask(
         self, place: str, body: Json | None = None, headers: Mapping[str, str] = NO_HEADERS, method: str = ""

@@ -27,10 +27,10 @@ def group_usable(facts: Limit) -> Rows:
         yield "group", Status.NOT_APPLICABLE, UNLIMITED
     elif not name:
         yield "group", Status.FAIL, "the tenant file names no group"
-    elif not group:
+    elif group is None:
         yield name, Status.FAIL, "Exchange knows no recipient with this address"
-    elif group.get("RecipientTypeDetails") not in kinds:
-        yield name, Status.FAIL, f"it is a {group.get('RecipientTypeDetails')}, which cannot carry this limit"
+    elif group.recipient_type_details not in kinds:
+        yield name, Status.FAIL, f"it is a {group.recipient_type_details}, which cannot carry this limit"
     elif not facts.members:
         yield name, Status.FAIL, "it is empty: Cronofy reaches no room"
     else:
@@ -69,7 +69,7 @@ def group_not_nested(facts: Limit) -> Rows:
 )
 def group_holds_rooms_only(facts: Limit) -> Rows:
     """Name the mailboxes in the group that are neither rooms nor pilots."""
-    rooms = {row["mailbox"].lower() for row in facts.raw["exchange rooms"].rows} | set(facts.rooms)
+    rooms = facts.exchange_rooms | set(facts.rooms)
     wanted = rooms | {one.lower() for one in facts.decided.pilots}
     strangers = sorted({one.mailbox for one in facts.members if one.is_mailbox} - wanted)
     if facts.decided.mode not in (POLICY, RBAC):

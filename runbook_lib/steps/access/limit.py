@@ -12,7 +12,7 @@ from runbook_lib.checks import Rows, check
 from runbook_lib.clients import exchange
 from runbook_lib.model import Confirmation, Look, Raw, Status, Tenant
 from runbook_lib.steps.access.group import GROUPS
-from runbook_lib.steps.access.reach import CALENDARS, NONE, POLICY, RBAC, UNLIMITED, Limit, blast_radius, parse
+from runbook_lib.steps.access.reach import CALENDARS, NONE, POLICY, RBAC, UNLIMITED, Limit, Role, blast_radius, parse
 
 if TYPE_CHECKING:
     from runbook_lib.clients.graph.client import Graph
@@ -83,7 +83,6 @@ def policy_restricts(facts: Limit) -> Rows:
         yield "policy", Status.NOT_APPLICABLE, UNLIMITED if facts.decided.mode == NONE else "the limit is not a policy"
         return
     restricted = any(one.right == "RestrictAccess" and one.valid for one in facts.own_policies)
-    group_id = str(facts.group.get("ExternalDirectoryObjectId") or "").lower()
     for one in facts.own_policies:
         if not one.valid:
             yield one.group, Status.FAIL, "the policy is not valid, for instance because its group was deleted"
@@ -92,7 +91,10 @@ def policy_restricts(facts: Limit) -> Rows:
             yield one.group, Status.FAIL, f"the policy denies this group: {rest}"
         elif one.right != "RestrictAccess":
             yield one.group, Status.UNKNOWN, f"the policy has an access right that nobody documents: {one.right}"
-        elif one.group_id != group_id:
+        elif not facts.group_id or not one.group_id:
+            whose = "Exchange shows no id of the tenant file's group" if one.group_id else "the policy shows no group"
+            yield one.group, Status.UNKNOWN, f"{whose}, so nobody can tell whether it is that one"
+        elif one.group_id != facts.group_id:
             yield one.group, Status.FAIL, "the policy opens this group, which is not the tenant file's"
         else:
             yield one.group, Status.PASS, "restricted to the members of this group"
@@ -162,22 +164,31 @@ def outsiders_refused(facts: Limit) -> Rows:
     link=PORTAL,
 )
 def no_wider_grant(facts: Limit) -> Rows:
-    """Grants of Entra and roles of RBAC add up, and a policy binds only the former."""
-    if facts.decided.mode not in (POLICY, RBAC):
-        yield CALENDARS, Status.NOT_APPLICABLE, UNLIMITED
-        return
+    """Grants of Entra and roles of RBAC add up, and a policy binds only the former; each role is judged as a grant."""
     if facts.decided.mode == RBAC and facts.calendars.granted == "yes":
         saw = "still granted in Entra for every mailbox: the RBAC scope has no effect"
         yield f"{CALENDARS} (Entra)", Status.FAIL, saw
     for role in facts.roles:
-        if role.whole:
-            yield f"{role.name} (RBAC)", Status.FAIL, "not scoped: it opens every mailbox, whatever a policy says"
-        elif facts.decided.mode == POLICY:
-            yield f"{role.name} (RBAC)", Status.FAIL, f"opens {role.scope} besides the policy, which does not bind it"
-        else:
-            yield f"{role.name} (RBAC)", Status.PASS, f"scoped to {role.scope}"
-    if not facts.roles:
-        yield "RBAC", Status.FAIL if facts.decided.mode == RBAC else Status.PASS, "no role gives Cronofy calendars"
+        yield f"{role.name} (RBAC, {role.scope or 'no scope'})", *_judged(role, facts.decided.mode)
+    if facts.decided.mode == RBAC and not any(role.wanted for role in facts.roles):
+        yield "RBAC", Status.FAIL, "no role gives Cronofy calendars"
+    elif facts.decided.mode not in (POLICY, RBAC):
+        yield CALENDARS, Status.NOT_APPLICABLE, UNLIMITED
+    elif not facts.roles:
+        yield "RBAC", Status.PASS, "no role of Exchange is assigned to Cronofy"
+
+
+def _judged(role: Role, mode: str) -> tuple[Status, str]:
+    """Judge one role of Exchange: only the documented one, scoped, and only where RBAC was decided on."""
+    if not role.wanted:
+        return Status.FAIL, f"nobody documents this role; it opens {role.scope or 'every mailbox'}"
+    if mode == NONE:
+        return Status.NOT_APPLICABLE, UNLIMITED
+    if role.whole:
+        return Status.FAIL, "not scoped: it opens every mailbox, whatever a policy says"
+    if mode == RBAC:
+        return Status.PASS, f"scoped to {role.scope}"
+    return Status.FAIL, f"opens {role.scope} besides the policy, which does not bind it"
 
 
 def _standing_since(facts: Limit) -> tuple[datetime, str]:
@@ -185,13 +196,10 @@ def _standing_since(facts: Limit) -> tuple[datetime, str]:
 
     Role assignments carry a date, policies none: then it is a person's word, or the first answer that shows it.
     """
-    stamps = [
-        str(row.get("WhenChangedUTC") or row.get("WhenCreatedUTC") or "")
-        for row in facts.raw["exchange assignments"].rows
-        if facts.decided.mode == RBAC and str(row.get("app_id")).lower() == facts.app_id
-    ]
-    if any(stamps):
-        return datetime.fromisoformat(max(stamps)), "the role assignment's date"
+    own = [row for row in facts.assignments if facts.decided.mode == RBAC and row.of_app.lower() == facts.app_id]
+    stamps = [at for row in own if (at := row.when_changed or row.when_created)]
+    if stamps:
+        return max(stamps), "the role assignment's date"
     seen = [(facts.raw["exchange"].asked_at, "the Exchange answer")]
     if facts.confirmed:
         at, who = facts.confirmed
@@ -200,7 +208,7 @@ def _standing_since(facts: Limit) -> tuple[datetime, str]:
 
 
 def _in_place(facts: Limit) -> bool:
-    return bool(facts.roles) if facts.decided.mode == RBAC else bool(facts.own_policies)
+    return any(role.wanted for role in facts.roles) if facts.decided.mode == RBAC else bool(facts.own_policies)
 
 
 @check(
@@ -244,12 +252,12 @@ def limit_before_consent(facts: Limit) -> Rows:
         yield "limit", Status.NOT_APPLICABLE, f"no consent to {CALENDARS} yet"
         return
     since, source = _standing_since(facts)
-    made = str(facts.group.get("WhenCreatedUTC") or "")
+    made = facts.group and facts.group.when_created
     if since <= consented:
         saw = f"in place by {since:{MINUTE}} ({source}), consent {consented:{MINUTE}}"
         yield "limit", Status.PASS, saw
-    elif made and datetime.fromisoformat(made) > consented:
-        saw = f"consent {consented:{MINUTE}}, but even its group was made only {datetime.fromisoformat(made):{MINUTE}}"
+    elif made and made > consented:
+        saw = f"consent {consented:{MINUTE}}, but even its group was made only {made:{MINUTE}}"
         yield "limit", Status.FAIL, saw
     else:
         saw = f"consent {consented:{MINUTE}}; nothing shows the policy before {since:{MINUTE}} ({source})"
