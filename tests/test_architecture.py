@@ -47,6 +47,7 @@ HOMES = {
     "pydantic": {"forms"},
     "pydantic_core": {"forms"},
     "requests": {"clients.http"},
+    "rfc3161_client": {"evidence.timestamp"},
     "trestle": {"report.oscal.results"},
 }
 

@@ -10,7 +10,6 @@ import typer
 
 from runbook_lib.cli.targets import Target, run_folder
 from runbook_lib.cli.terminal import AsJson, console, print_json, say
-from runbook_lib.errors import ArchiveError, UsageError
 
 if TYPE_CHECKING:
     pass
@@ -18,7 +17,9 @@ if TYPE_CHECKING:
 
 def seal(
     target: Target,
-    key: Annotated[Path | None, typer.Option(help="Sign with this SSH key; default: RUNBOOK_SIGNING_KEY.")] = None,
+    key: Annotated[
+        Path | None, typer.Option(help="Sign with this SSH key, a sealed run as well; default: RUNBOOK_SIGNING_KEY.")
+    ] = None,
     timestamp: Annotated[
         bool, typer.Option("--timestamp", help="Insist on a time stamp; a sealed run without one gets it now.")
     ] = False,
@@ -35,24 +36,19 @@ def seal(
     from runbook_lib.runs import folder as run_folders
 
     folder, by = run_folder(target).resolve(), trust.trust(key=key)
-    if timestamp and not by.authority:
-        raise UsageError("No time stamp authority is named.", "Set RUNBOOK_TIMESTAMP_AUTHORITY to its address.")
-    if timestamp and run_folders.is_sealed(folder):
-        sealing.stamp(folder, by)
-    elif not (share and run_folders.is_sealed(folder)):
-        lab.check_closed(folder)
+    is_sealed = run_folders.is_sealed(folder)
+    if share and is_sealed and not (key or timestamp):
+        found = verify.verdict(folder, by)
+    else:
+        if not is_sealed:
+            lab.check_closed(folder)
         with console(stderr=True).status("Sealing: every file is searched for secrets"):
-            sealing.seal(folder, clock=lambda: datetime.now(UTC), by=by)
-        if timestamp and not verify.is_stamped(folder):
-            raise ArchiveError(
-                f"{folder} is sealed, without a time stamp.", f"Later: runbook seal {target} --timestamp"
-            )
-    number, proofs = verify.seal_hash(folder), verify.proofs(folder, by)
+            found = sealing.close(folder, by, stamped=timestamp, clock=lambda: datetime.now(UTC))
     place = run_folders.home("outputs") / "_shareable" / folder.parent.name / folder.name
     copy = str(shareable.write(folder, place)) if share else ""
     if as_json:
-        print_json({"folder": str(folder), "seal_sha256": number, "proofs": proofs, "shareable": copy})
+        print_json({"folder": str(folder), "seal_sha256": found.seal, "proofs": found.proofs, "shareable": copy})
     else:
-        words = (f"Sealed {folder}", f"SHA-256 of the seal, for the change ticket: {number}", *proofs)
+        words = (f"Sealed {folder}", f"SHA-256 of the seal, for the change ticket: {found.seal}", *found.proofs)
         words = (*words, f"Copy without names: {copy}") if copy else words
         say(*words, error=False)

@@ -12,8 +12,8 @@ from runbook_lib.cli.terminal import AsJson, print_json, say
 
 if TYPE_CHECKING:
     from runbook_lib.evidence.archive.immutability import Immutability
-    from runbook_lib.evidence.bagit import Fault
     from runbook_lib.evidence.trust import Trust
+    from runbook_lib.evidence.verify import Verdict
 
 
 def verify(
@@ -34,37 +34,27 @@ def verify(
     from runbook_lib.evidence import trust
 
     by = trust.trust(signers=signers)
-    if "://" in target:
-        faults, number, proofs, kept = _archived(target, by)
-    else:
-        folder = run_folder(target)
-        target, (faults, number, proofs, kept) = str(folder), _local(folder, by)
+    found, kept = _archived(target, by) if "://" in target else (_local(run_folder(target), by), None)
+    place = target if "://" in target else str(found.folder)
     if as_json:
-        listed = [asdict(fault) for fault in faults]
-        told = {"folder": target, "intact": not faults, "faults": listed, "proofs": proofs}
-        print_json(told | {"seal_sha256": number, "immutability": asdict(kept) if kept else None})
+        listed = [asdict(fault) for fault in found.faults]
+        told = {"folder": place, "intact": found.intact, "faults": listed, "proofs": found.proofs}
+        print_json(told | {"seal_sha256": found.seal, "immutability": asdict(kept) if kept else None})
     else:
-        words = [f"✗ {fault.kind}: {fault.path} {fault.detail}" for fault in faults]
-        whole = words or [f"✓ {target} is as it was sealed. Seal: {number}"]
+        words = [f"✗ {fault.kind}: {fault.path} {fault.detail}" for fault in found.faults]
+        whole = words or [f"✓ {place} is as it was sealed. Seal: {found.seal}"]
         held = [f"Immutable: {kept.hold}. {kept.words}"] if kept else []
-        say(*whole, *proofs, *held, error=False)
-    raise typer.Exit(3 if faults else 0)
+        say(*whole, *found.proofs, *held, error=False)
+    raise typer.Exit(0 if found.intact else 3)
 
 
-Checked = tuple[tuple["Fault", ...], str, tuple[str, ...], "Immutability | None"]
-"""Faults, seal, what is proved, and what keeps the archive from being changed."""
-
-
-def _local(folder: Path, by: Trust) -> Checked:
+def _local(folder: Path, by: Trust) -> Verdict:
     from runbook_lib.evidence import verify as verifying
-    from runbook_lib.runs import folder as run_folders
 
-    faults = verifying.verify(folder, by)
-    number = verifying.seal_hash(folder) if run_folders.is_sealed(folder) else ""
-    return faults, number, verifying.proofs(folder, by), None
+    return verifying.verdict(folder, by)
 
 
-def _archived(url: str, by: Trust) -> Checked:
+def _archived(url: str, by: Trust) -> tuple[Verdict, Immutability]:
     from runbook_lib.evidence.archive import push as pushing
 
     return pushing.at(url, by)

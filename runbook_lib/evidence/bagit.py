@@ -8,6 +8,8 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import stat
+import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -43,6 +45,8 @@ class Kind(StrEnum):
     SIGNATURE = "signature"
     TIME = "time stamp"
     CHAIN = "chain of runs"
+    IDENTITY = "another run"
+    IRREGULAR = "no regular file"
     ARCHIVED = "moved to an archive"
 
 
@@ -68,12 +72,21 @@ def _raise(error: OSError) -> None:
 
 def hashes(folder: Path, under: str = "") -> dict[str, str]:
     """Return the hashes of all files below `folder/under`, sorted by path."""
-    found = {path.relative_to(folder).as_posix(): _content_hash(path) for path in files(folder / under)}
+    found = {path.relative_to(folder).as_posix(): content_hash(path) for path in files(folder / under)}
     return dict(sorted(found.items()))
 
 
-def _content_hash(path: Path) -> str:
-    return sha256(path) if path.is_file() and not path.is_symlink() else ""
+def is_regular(path: Path) -> bool:
+    """Tell whether there is a file of its own, which ends: no link, pipe, socket or device."""
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except FileNotFoundError:
+        return False
+
+
+def content_hash(path: Path) -> str:
+    """Return the SHA-256 of a file of its own, read piece by piece; "" for what is none."""
+    return sha256(path) if is_regular(path) else ""
 
 
 def sha256(path: Path) -> str:
@@ -95,12 +108,30 @@ def check_names(listed: Hashes) -> None:
     that every tool reads alike proves anything, and whoever put the file there can rename it.
     """
     for path, content in listed.items():
+        if whose := litter(path):
+            raise ArchiveError(f"{path} is no part of the run: {whose} left it there.", "Delete it, then seal again.")
         if not content:
             raise ArchiveError(f"{path} is not a regular file.", "Put a copy in its place: links are not archived.")
         if path.endswith(".part"):
             raise ArchiveError(f"{path} is half written.", "Let the running step finish; if none runs, delete it.")
         if re.search(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff%\\]", path) or path != path.strip():
             raise ArchiveError(f"Tools disagree about the file name {path!r}.", "Give the file a plain name.")
+
+
+LITTER = {
+    ".DS_Store": "macOS's Finder",
+    "Thumbs.db": "Windows's Explorer",
+    "ehthumbs.db": "Windows's Explorer",
+    "desktop.ini": "Windows's Explorer",
+    ".directory": "KDE's file manager",
+}
+"""Files that a file manager writes into each folder that it shows."""
+
+
+def litter(path: str) -> str:
+    """Return which program leaves such a file wherever it looks; "" for a file that somebody meant to be there."""
+    name = path.rpartition("/")[2]
+    return LITTER.get(name, "macOS's Finder" if name.startswith("._") else "")
 
 
 def manifest(listed: Hashes) -> str:
@@ -110,15 +141,21 @@ def manifest(listed: Hashes) -> str:
 
 def read_manifest(path: Path) -> tuple[dict[str, str], list[Fault]]:
     """Return the hashes a manifest lists, and a fault for every line that is none."""
+    return entries(path.read_bytes(), path.name)
+
+
+def entries(content: bytes, name: str) -> tuple[dict[str, str], list[Fault]]:
+    """Return what the bytes of the manifest of this name list, as `read_manifest` does."""
     found: dict[str, str] = {}
     damaged = []
-    for number, line in enumerate(path.read_text("utf-8", "replace").split("\n"), 1):
+    text = content.decode("utf-8", "replace").replace("\r\n", "\n").replace("\r", "\n")
+    for number, line in enumerate(text.split("\n"), 1):
         entry = re.fullmatch(r"([0-9a-f]{64})  (\S.*)", line)
         if entry and entry[2] not in found:
             found[entry[2]] = entry[1]
         elif line:
             detail = f"Line {number} is not one hash and one path of its own: {line[:80]!r}."
-            damaged.append(Fault(Kind.MANIFEST, path.name, detail))
+            damaged.append(Fault(Kind.MANIFEST, name, detail))
     return found, damaged
 
 
@@ -130,21 +167,36 @@ def info(labels: Mapping[str, str]) -> str:
 def read_info(folder: Path) -> dict[str, str]:
     """Return the labels of the folder's bag-info.txt; none when there is none."""
     path = folder / INFO
-    lines = path.read_text("utf-8", "replace").splitlines() if path.is_file() else []
+    return labels(path.read_bytes()) if path.is_file() else {}
+
+
+def labels(content: bytes) -> dict[str, str]:
+    """Return the labels in the bytes of a bag-info.txt."""
+    lines = content.decode("utf-8", "replace").splitlines()
     return {label: value for label, _, value in (line.partition(": ") for line in lines)}
 
 
 def differences(sealed: Hashes, now: Hashes) -> Iterator[Fault]:
-    """Yield what changed between two looks at the same files; a file gone and back under another name is renamed."""
-    added = {path: content for path, content in sorted(now.items()) if path not in sealed}
+    """Yield what changed between two looks at the same files; a file gone and back under another name is renamed.
+
+    Some file systems write ü as u and two dots: names are the same when Unicode says so (NFC).
+    """
+    spelled = {unicodedata.normalize("NFC", path): path for path in now if path not in sealed}
+    own = {path: spelled.get(unicodedata.normalize("NFC", path), path) for path in sealed if path not in now}
+    found = {path: now[own.get(path, path)] for path in sealed if own.get(path, path) in now}
+    taken = {own.get(path, path) for path in found}
+    added = {path: content for path, content in sorted(now.items()) if path not in taken}
     for path, content in sorted(sealed.items()):
-        if path not in now:
+        if path not in found:
             yield _gone(path, content, added)
-        elif now[path] != content:
+        elif found[path] != content:
             kind = {MANIFEST: Kind.MANIFEST, INFO: Kind.INFO}.get(path, Kind.CHANGED)
-            yield Fault(kind, path, f"Its bytes are not the sealed ones: SHA-256 {now[path] or 'none'}, was {content}.")
+            detail = f"Its bytes are not the sealed ones: SHA-256 {found[path] or 'none'}, was {content}."
+            yield Fault(kind, path, detail)
     for path in added:
-        yield Fault(Kind.ADDED, path, "It was not there when the folder was sealed.")
+        whose = litter(path)
+        left = f" {whose} left it there: delete it." if whose else ""
+        yield Fault(Kind.ADDED, path, f"It was not there when the folder was sealed.{left}")
 
 
 def _gone(path: str, content: str, added: dict[str, str]) -> Fault:

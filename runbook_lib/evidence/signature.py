@@ -62,12 +62,13 @@ def testimony(folder: Path, noted: str, allowed: Path | None) -> Iterator[str | 
     found = re.search(r"SHA256:[A-Za-z0-9+/]{43}", checked.stdout.decode(errors="replace"))
     if checked.returncode or not found:
         yield Fault(Kind.SIGNATURE, SIGNATURE, "It is not the signature of this tag manifest.")
-    elif found[0] != noted:
-        yield Fault(Kind.SIGNATURE, SIGNATURE, f"It is of {found[0]}; {noted or 'no key'} was noted at the sealing.")
+    elif noted and found[0] != noted:
+        yield Fault(Kind.SIGNATURE, SIGNATURE, f"It is of {found[0]}; {noted} was noted at the sealing.")
     elif allowed and not holder:
         yield Fault(Kind.SIGNATURE, SIGNATURE, f"{found[0]} signed, who is nobody in {allowed}.")
     else:
-        yield f"Signed with the key {found[0]}{whose}."
+        later = "" if noted else " after it was sealed"
+        yield f"Signed{later} with the key {found[0]}{whose}."
 
 
 def _principal(folder: Path, allowed: Path | None) -> tuple[str, str]:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
+import re
 import secrets
+import stat
 import tempfile
+import time
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import chain, repeat
 from pathlib import Path
 
@@ -53,10 +58,53 @@ def new_run(tenant_folder: Path, now: datetime) -> Path:
     return folder
 
 
+RUN = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{4}")
+"""How the name of a run's folder looks: the UTC time at which it began, and a suffix. We make it, and nobody else."""
+
+
 def runs(outputs: Path, key: str) -> list[Path]:
-    """Return the run folders of tenant `key`, oldest first."""
+    """Return the run folders of tenant `key`, oldest first: those with a name that we make, and no others."""
     folder = outputs / key
-    return sorted(path for path in folder.iterdir() if (path / "data").is_dir()) if folder.is_dir() else []
+    named = sorted(path for path in folder.iterdir() if RUN.fullmatch(path.name)) if folder.is_dir() else []
+    return [path for path in named if (path / "data").is_dir()]
+
+
+def strangers(outputs: Path, key: str, now: datetime) -> tuple[str, ...]:
+    """Return in words what lies among a tenant's runs and is none, such as a copy, and what is dated in the future."""
+    folder = outputs / key
+    there = sorted(path for path in folder.iterdir() if path.name[:1] not in "._") if folder.is_dir() else []
+    copies = [
+        f"{key}/{path.name} looks like a copy of a run: it is not counted. Move it out of outputs."
+        for path in there
+        if not RUN.fullmatch(path.name) and (path / "data").is_dir()
+    ]
+    soon = f"{now + timedelta(days=1):%Y%m%dT%H%M%SZ}"
+    early = [
+        f"{key}/{path.name} is dated in the future, and counts as the newest until then: a clock was wrong."
+        for path in there
+        if RUN.fullmatch(path.name) and path.name > soon
+    ]
+    return (*copies, *early)
+
+
+def misplaced(folder: Path, identity: str) -> str:
+    """Return in words that a folder is not the run `tenant/run` that it says it is; "" when nothing speaks against it.
+
+    A folder with a name that we make must be that run; whose it is can be told only in outputs, from where it lies.
+    """
+    here = folder.resolve()
+    name = f"{here.parent.name}/{here.name}"
+    other = RUN.fullmatch(here.name) and here.name != identity.rpartition("/")[2]
+    if other or (here.parents[1] == home("outputs").resolve() and name != identity):
+        return f"It is the run {identity or 'of nobody'}, in the place of {name}."
+    return ""
+
+
+def content(path: Path) -> bytes:
+    """Return a file's bytes; OSError for what would never end or never begin, such as a pipe or a device."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+    return path.read_bytes()
 
 
 def is_sealed(folder: Path) -> bool:
@@ -99,15 +147,17 @@ def _plain(value: object) -> str:
 _ENCODE = json.JSONEncoder(ensure_ascii=False, default=_plain).encode
 
 
-def write_new(path: Path, content: bytes) -> None:
+def write_new(path: Path, content: bytes, beside: Path | None = None) -> None:
     """Create `path` with `content` in one piece, or raise ArchiveError and leave nothing behind.
 
-    The bytes go to a temporary file first and are linked into place, so that a crash never leaves half a file and an
-    existing file is never replaced.
+    The bytes go to a temporary file first, in the folder `beside` or in that of `path`, and are linked into place, so
+    that a crash never leaves half a file and an existing file is never replaced.
     """
+    place = beside or path.parent
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
+        for folder in (path.parent, place):
+            folder.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=place, prefix=".", suffix=".part")
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(content)
@@ -121,6 +171,18 @@ def write_new(path: Path, content: bytes) -> None:
         raise ArchiveError(f"{path.name} exists already and is never overwritten.", remedy) from error
     except OSError as error:
         raise unwritable(path, error) from error
+
+
+PART = re.compile(r"\.[a-z0-9_]{8}\.part")
+"""How the temporary files are called that `write_new` makes, and that only a kill leaves behind."""
+
+
+def sweep(folder: Path, seconds: float) -> None:
+    """Delete the temporary files below `folder` that nobody has written to for so long."""
+    for path in folder.rglob(".*.part"):
+        with contextlib.suppress(FileNotFoundError):  # whoever made it has just placed it
+            if PART.fullmatch(path.name) and time.time() - path.lstat().st_mtime >= seconds:
+                path.unlink()
 
 
 def _place(temporary: Path, path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
 from functools import cache, lru_cache
@@ -15,6 +15,7 @@ from runbook_lib import forms
 from runbook_lib.errors import ArchiveError
 from runbook_lib.model import Answer, Confirmation, Finding, Json, Look, Raw, Status, worst
 from runbook_lib.runs import audit, parts
+from runbook_lib.runs import folder as run_folders
 from runbook_lib.runs.folder import JUDGED, look_name, to_json, write_new
 
 SCHEMA = 2
@@ -61,6 +62,11 @@ class Record:
         """Return the file name without ending: `06_access`, or `06_access.2` for the second look."""
         return look_name(self.step, self.look)
 
+    @property
+    def identity(self) -> str:
+        """Return which run it is of, `tenant/run`."""
+        return f"{self.tenant['key']}/{self.run}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filed(Record):
@@ -72,8 +78,12 @@ class Filed(Record):
 
 
 def all_records(folder: Path) -> list[Record]:
-    """Return every record of the run in the order of steps and looks; raise ArchiveError on a damaged one."""
+    """Return every record of the run in the order of steps and looks; raise ArchiveError on a damaged one.
+
+    Raises NotItsOwn when one is of another run, or of another tenant, than the folder it lies in.
+    """
     found = [read(path) for path in (folder / "data").glob("??_*.json") if not path.name.endswith(".raw.json")]
+    _demand_place(folder, {record.identity for record in found})
     return sorted(found, key=lambda record: (record.step, record.look))
 
 
@@ -82,22 +92,45 @@ def latest(folder: Path) -> dict[str, Record]:
     return {record.step: record for record in all_records(folder)}
 
 
+class NotItsOwn(ArchiveError):
+    """What lies in a run's folder is of another run."""
+
+    exit_code = 3
+
+
+def _demand_place(folder: Path, identities: Iterable[str]) -> None:
+    for words in filter(None, (run_folders.misplaced(folder, one) for one in identities)):
+        raise NotItsOwn(f"{folder.name} is not what its name says. {words}", "Put every run back into its own place.")
+
+
 def outcomes(folder: Path) -> dict[str, Status]:
-    """Return the outcome of the newest look at each step, from the first lines of its record alone."""
+    """Return the outcome of the newest look at each step, from the first lines of its record alone.
+
+    Raises NotItsOwn as `all_records` does.
+    """
     looks: dict[str, tuple[int, Path]] = {}
     for path in (folder / "data").glob("??_*.json"):
         step, _, look = path.name.removesuffix(".json").partition(".")
         if not path.name.endswith(".raw.json"):
             looks[step] = max(looks.get(step, (0, path)), (int(look or 1), path))
-    return {step: _outcome(path) for step, (_, path) in sorted(looks.items())}
+    heads = {step: _head(path) for step, (_, path) in sorted(looks.items())}
+    _demand_place(folder, {identity for identity, _ in heads.values()})
+    return {step: outcome for step, (_, outcome) in heads.items()}
 
 
-def _outcome(path: Path) -> Status:
-    """Return the outcome in a record that was written here: one blank stands before its own keys, more before inner."""
+_HEAD = re.compile(rb'^ "run": "(.+?)".*?^  "key": "(.+?)".*?^ "outcome": "(.+?)"', re.MULTILINE | re.DOTALL)
+"""Whose record it is and its outcome, as they are written here: one blank before its own keys, more before inner."""
+
+
+def _head(path: Path) -> tuple[str, Status]:
+    """Return whose record it is and its outcome, from the first lines of one that was written here, or else of all."""
     with path.open("rb") as file:
-        found = re.search(rb'^ "outcome": "(.+?)"', file.read(4096), re.MULTILINE)
-    said = found[1].decode(errors="replace") if found else ""
-    return Status(said) if said in {*Status} else read(path).outcome
+        found = _HEAD.search(file.read(4096))
+    run, key, said = (part.decode(errors="replace") for part in found.groups()) if found else ("", "", "")
+    if said in {*Status}:
+        return f"{key}/{run}", Status(said)
+    record = read(path)
+    return record.identity, record.outcome
 
 
 def outcome(records: Mapping[str, Record]) -> Status:
@@ -129,7 +162,7 @@ def outage_words(earlier: Mapping[str, Record], now: datetime) -> str:
 def read(path: Path) -> Record:
     """Return the record in `path`, of this version or an older one; raise ArchiveError when it is no record of ours."""
     try:
-        return _record(path.read_bytes(), path.name)
+        return parse(run_folders.content(path), path.name)
     except (OSError, ValueError) as error:
         remedy = "Restore it from the archive, or move the run's folder aside and start a new run."
         words = "; ".join(forms.in_words(error)) if isinstance(error, ValueError) else str(error)
@@ -137,7 +170,8 @@ def read(path: Path) -> Record:
 
 
 @lru_cache(maxsize=64)  # every step reads the records of all steps before it
-def _record(content: bytes, name: str) -> Record:
+def parse(content: bytes, name: str) -> Record:
+    """Return the record in these bytes; ValueError when they are none, ArchiveError when a newer runbook wrote it."""
     if (found := _NEWER.search(content[:4096])) and int(found[1]) > SCHEMA:
         what = f"{name} has version {int(found[1])} of the record; this runbook knows {SCHEMA}."
         raise ArchiveError(what, "Read it with the newer runbook that wrote it.")
@@ -211,7 +245,7 @@ def raw_json(raw: Raw) -> bytes:
 def read_raw(path: Path) -> dict[str, Look]:
     """Return the raw answers archived in `path`, to be judged again."""
     try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
+        stored = json.loads(run_folders.content(path))
         return {
             name: Look(**{**row, "asked_at": datetime.fromisoformat(row["asked_at"]), "rows": tuple(row["rows"])})
             for name, row in stored.items()

@@ -41,8 +41,8 @@ def test_each_run_notes_the_seal_of_the_one_sealed_before(chain: list[Path]) -> 
         assert bagit.read_info(after)["Previous-Run"] == before.name
         assert bagit.read_info(after)["Previous-Seal"] == verify.seal_hash(before)
     assert [faults(one) for one in chain] == [[], [], []]
-    assert verify.proofs(chain[2])[-1] == "Runs of this tenant sealed before it: 2, none missing."
-    assert verify.proofs(chain[0])[-1] == "It is the first of its chain."
+    assert verify.verdict(chain[2]).proofs[-1] == "Runs of this tenant sealed before it: 2, none missing."
+    assert verify.verdict(chain[0]).proofs[-1] == "It is the first of its chain."
 
 
 def delete(run: Path) -> None:
@@ -98,7 +98,7 @@ def test_one_run_taken_out_of_the_archive_is_intact_and_says_what_was_not_follow
 ) -> None:
     copy = shutil.copytree(chain[2], tmp_path / "mail" / chain[2].name)
     assert verify.verify(copy) == ()
-    assert "the chain was not followed" in verify.proofs(copy)[-1]
+    assert "the chain was not followed" in verify.verdict(copy).proofs[-1]
 
 
 def test_a_chain_that_bites_its_tail_ends(chain: list[Path]) -> None:

@@ -104,8 +104,8 @@ def test_a_run_arrives_whole_and_a_second_push_sends_nothing(archive: Archive, r
         assert everything(fetch(place, name(run), tmp_path / "fetched")) == files
     [second] = push_to(archive, run)
     assert (second.exit_code, second.sent, second.there) == (0, 0, len(files))
-    faults, seal, _, _ = at(first.archived_at, Trust())
-    assert (faults, seal) == ((), verify.seal_hash(run))
+    found, _ = at(first.archived_at, Trust())
+    assert (found.faults, found.seal) == ((), verify.seal_hash(run))
 
 
 CUTS = [("folder", 0), ("folder", 3), ("folder", 10), ("azure", 0), ("azure", 10)]
@@ -123,7 +123,7 @@ def test_a_push_that_was_cut_off_is_visibly_no_sealed_run_and_goes_on_where_it_s
         assert len(real.names(name(run))) == uploads < len(files)
         assert f"{name(run)}/tagmanifest-sha256.txt" not in frail.order
     if uploads:
-        assert [one.kind for one in at(f"{archive.url}/{name(run)}", Trust())[0]] == [Kind.UNSEALED]
+        assert [one.kind for one in at(f"{archive.url}/{name(run)}", Trust())[0].faults] == [Kind.UNSEALED]
     [again] = push_to(archive, run)
     assert (again.exit_code, again.sent, again.there) == (0, len(files) - uploads, uploads)
 
@@ -159,7 +159,7 @@ def test_a_byte_flipped_in_the_archive_is_noticed_there(archive: Archive, run: P
     push_to(archive, run)
     path = "data/06_access.raw.json"
     archive.overwrite(f"{name(run)}/{path}", (run / path).read_bytes().swapcase())
-    faults = at(f"{archive.url}/{name(run)}", Trust())[0]
+    faults = at(f"{archive.url}/{name(run)}", Trust())[0].faults
     assert (Kind.CHANGED, path) in {(one.kind, one.path) for one in faults}
     assert push_to(archive, run)[0].exit_code == 3
 

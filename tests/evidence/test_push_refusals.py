@@ -57,7 +57,7 @@ def test_a_run_that_was_moved_keeps_chain_and_status(folder: FolderArchive, run:
     add(later, "06_access", passing())
     seal.seal(later, clock=lambda: NOW + timedelta(days=1))
     assert verify.verify(later) == ()
-    assert verify.proofs(later)[-1] == "Runs of this tenant sealed before it: 1, none missing."
+    assert verify.verdict(later).proofs[-1] == "Runs of this tenant sealed before it: 1, none missing."
     assert set(records.latest(run)) == {"01_disconnect", "06_access"}
 
 
@@ -119,7 +119,8 @@ def test_only_a_sealed_run_that_verifies_is_pushed(
 def test_a_file_that_changes_after_the_run_was_verified_is_not_sent(
     folder: FolderArchive, run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(verify, "verify", lambda *_: ())
+    seen = verify.verdict(run)
+    monkeypatch.setattr(verify, "verdict", lambda *_: seen)
     tamper(run)
     [refused] = push_to(folder, run)
     assert (refused.exit_code, "changed while the run was pushed" in refused.words) == (3, True)

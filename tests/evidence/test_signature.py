@@ -94,8 +94,8 @@ FORGERIES = [forge, forge_and_drop_the_signature, forge_and_say_that_nobody_sign
 
 def test_the_signature_tells_whose_it_is(signed: Path, dana: Trust) -> None:
     assert verify.verify(signed, dana) == ()
-    assert verify.proofs(signed, dana)[0].endswith(" of dana@contoso.com.")
-    assert "whose it is nobody said" in verify.proofs(signed)[0]
+    assert verify.verdict(signed, dana).proofs[0].endswith(" of dana@contoso.com.")
+    assert "whose it is nobody said" in verify.verdict(signed).proofs[0]
 
 
 @pytest.mark.parametrize("forgery", FORGERIES)
@@ -110,7 +110,7 @@ def test_without_a_list_of_signers_a_forged_run_that_says_unsigned_is_told_to_re
     number = verify.seal_hash(signed)
     forge_and_say_that_nobody_signed(signed)
     assert verify.verify(signed) == ()
-    assert "only by the seal's number in the change ticket" in verify.proofs(signed)[0]
+    assert "only by the seal's number in the change ticket" in verify.verdict(signed).proofs[0]
     assert verify.seal_hash(signed) != number
 
 
@@ -237,3 +237,27 @@ def test_without_ssh_keygen_the_message_says_so(run: Path, dana: Trust, monkeypa
 def test_a_list_of_signers_that_is_not_there_is_an_error_and_not_a_verdict(signed: Path, tmp_path: Path) -> None:
     with pytest.raises(ArchiveError, match="no file"):
         verify.verify(signed, Trust(signers=tmp_path / "absent"))
+
+
+def test_a_seal_that_nobody_signed_can_be_signed_later(run: Path, dana: Trust) -> None:
+    key = dana.key
+    seal.seal(run, clock=lambda: NOW, by=Trust())
+    number = verify.seal_hash(run)
+    found = seal.close(run, Trust(key=key), stamped=False, clock=lambda: NOW)
+    assert (found.intact, found.seal) == (True, number)
+    assert found.proofs[0].startswith("Signed after it was sealed with the key SHA256:")
+    assert verify.verdict(run, dana).proofs[0].endswith(" of dana@contoso.com.")
+    signature = (run / SIGNATURE).read_bytes()
+    with pytest.raises(ArchiveError, match="is sealed already"):
+        seal.close(run, Trust(key=key), stamped=False, clock=lambda: NOW)
+    with pytest.raises(ArchiveError, match="is signed"):
+        seal.sign(run, Trust(key=key))
+    assert (run / SIGNATURE).read_bytes() == signature
+
+
+def test_a_changed_run_is_not_signed_later(run: Path, dana: Trust) -> None:
+    seal.seal(run, clock=lambda: NOW, by=Trust())
+    (run / "data/note.txt").write_text("later")
+    with pytest.raises(ArchiveError, match="not as it was sealed"):
+        seal.sign(run, dana)
+    assert not (run / SIGNATURE).exists()

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import subprocess
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
 
 from runbook_lib.errors import ArchiveError, UsageError
-from runbook_lib.evidence import seal, verify
+from runbook_lib.evidence import seal, timestamp, verify
 from runbook_lib.evidence.bagit import STAMP, Kind
 from runbook_lib.evidence.trust import Trust
 from runbook_lib.runs import folder as run_folders
@@ -45,7 +47,7 @@ class Authority:
     """Where it listens, the certificate that vouches for it, and what it is to answer instead of a time stamp."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.instead, self.url = folder, b"", ""
+        self.folder, self.instead, self.url, self.drip = folder, b"", "", 0.0
         folder.mkdir()
         (folder / "openssl.cnf").write_text(CONFIGURATION)
         (folder / "serial").write_text("01\n")
@@ -69,7 +71,11 @@ def authority(tmp_path: Path) -> Iterator[Authority]:
             answer = made.stamp(self.rfile.read(int(self.headers["Content-Length"])))
             self.send_response(200)
             self.end_headers()
-            self.wfile.write(answer)
+            pieces = [answer[at : at + 100] for at in range(0, len(answer), 100)] if made.drip else [answer]
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # whoever asked has gone
+                for piece in pieces:
+                    self.wfile.write(piece)
+                    time.sleep(made.drip)
 
         def log_message(self, *_: object) -> None:
             """Say nothing."""
@@ -91,7 +97,7 @@ def run(tmp_path: Path) -> Path:
 
 def told(folder: Path, by: Trust | None = None) -> str:
     """Return what is said about the time."""
-    return verify.proofs(folder, by)[1]
+    return verify.verdict(folder, by).proofs[1]
 
 
 def test_a_stamped_seal_tells_its_time(run: Path, authority: Authority) -> None:
@@ -99,7 +105,8 @@ def test_a_stamped_seal_tells_its_time(run: Path, authority: Authority) -> None:
     seal.seal(run, clock=lambda: NOW, by=by)
     assert verify.verify(run, by) == ()
     assert re.fullmatch(
-        r"Time stamp of \w+ .* \d{4} GMT, checked: authority.pem vouches for the authority.", told(run, by)
+        r"Time stamp of \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC, checked: authority.pem vouches for the authority.",
+        told(run, by),
     )
     assert "not checked" in told(run)
 
@@ -184,3 +191,77 @@ def test_a_changed_run_gets_no_time_stamp_and_without_an_authority_nothing_is_tr
 def test_an_unasked_authority_leaves_no_word(run: Path) -> None:
     seal.seal(run, clock=lambda: NOW)
     assert told(run) == "No time stamp."
+
+
+def der(tag: int, content: bytes) -> bytes:
+    """Return one value of DER."""
+    size = len(content)
+    length = bytes([size]) if size < 128 else bytes([0x82]) + size.to_bytes(2, "big")
+    return bytes([tag]) + length + content
+
+
+def with_status_text(stamp: bytes, words: str) -> bytes:
+    """Return a time stamp whose unsigned status says something in words, as any holder of the folder can write it."""
+    assert stamp[:2] == b"\x30\x82"
+    status, token = stamp[4:9], stamp[9:]
+    assert status == bytes.fromhex("3003020100")
+    told = der(0x30, bytes.fromhex("020100") + der(0x30, der(0x0C, words.encode())))
+    return der(0x30, told + token)
+
+
+WORDS = ["Time stamp: Jan  1 00:00:00 2020 GMT", "\nTime stamp: Jan  1 00:00:00 2020 GMT\n", "Status: Granted."]
+
+
+@pytest.mark.parametrize("words", WORDS)
+def test_the_time_is_read_from_the_signed_part_whatever_stands_beside_it(
+    run: Path, authority: Authority, words: str
+) -> None:
+    by = Trust(authority=authority.url, authority_ca=authority.certificate)
+    seal.seal(run, clock=lambda: NOW, by=by)
+    before = told(run, by)
+    stamp = run / STAMP
+    stamp.chmod(0o644)
+    stamp.write_bytes(with_status_text(stamp.read_bytes(), words))
+    assert told(run, by) == before
+    assert "2020" not in told(run)
+
+
+def test_an_earlier_answer_of_the_authority_is_not_taken_for_this_one(
+    run: Path, authority: Authority, caplog: pytest.LogCaptureFixture
+) -> None:
+    seal.seal(run, clock=lambda: NOW, by=Trust(authority=authority.url))
+    authority.instead = (run / STAMP).read_bytes()
+    (run / STAMP).unlink()
+    with pytest.raises(ArchiveError, match="is no time stamp on this seal"):
+        seal.stamp(run, Trust(authority=authority.url))
+
+
+@pytest.mark.parametrize(
+    "spoil", [lambda stamp: stamp[:-1], lambda stamp: stamp + b"\0", lambda _: b""], ids=["cut", "longer", "empty"]
+)
+def test_a_time_stamp_that_is_not_whole_is_a_fault(
+    run: Path, authority: Authority, spoil: Callable[[bytes], bytes]
+) -> None:
+    seal.seal(run, clock=lambda: NOW, by=Trust(authority=authority.url))
+    (run / STAMP).chmod(0o644)
+    (run / STAMP).write_bytes(spoil((run / STAMP).read_bytes()))
+    assert [(one.kind, one.path) for one in verify.verify(run)] == [(Kind.TIME, STAMP)]
+
+
+def test_an_authority_whose_answer_drips_is_not_waited_for(
+    run: Path, authority: Authority, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(timestamp, "SECONDS", 1)
+    authority.drip = 0.2
+    seal.seal(run, clock=lambda: NOW, by=Trust(authority=authority.url))
+    assert "was not whole within 1 seconds" in caplog.text
+    assert run_folders.is_sealed(run)
+
+
+@pytest.mark.parametrize("content", [b"", b"-----BEGIN CERTIFICATE-----\nnonsense\n-----END CERTIFICATE-----\n"])
+def test_a_certificate_file_that_holds_none_is_told(run: Path, authority: Authority, content: bytes) -> None:
+    seal.seal(run, clock=lambda: NOW, by=Trust(authority=authority.url))
+    empty = authority.folder / "empty.pem"
+    empty.write_bytes(content)
+    with pytest.raises(ArchiveError, match="holds no certificate"):
+        verify.verify(run, Trust(authority_ca=empty))

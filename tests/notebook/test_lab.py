@@ -139,7 +139,7 @@ def recorded(home: Path) -> Callable[[bool, str], Path]:
         output = nbformat.v4.new_output("display_data", {"text/plain": shown})
         notebook.cells[-1].outputs = [output]
         nbformat.write(notebook, path)
-        record = fake_runs.add(home / "elsewhere", "01_disconnect")
+        record = fake_runs.add(home / "elsewhere/contoso" / folder.name, "01_disconnect")
         operator = {**record.operator, "attended": attended}
         records.write(folder, replace(record, run=folder.name, operator=operator))
         return folder
@@ -194,7 +194,7 @@ def test_a_batch_leaves_a_person_s_run_alone(recorded: Callable[[bool, str], Pat
 
 def test_a_batch_goes_on_with_its_own_run_unless_somebody_has_it_open(home: Path) -> None:
     folder = run_folders.new_run(home / "outputs" / "contoso", NOW)
-    record = fake_runs.add(home / "elsewhere", "00_preflight")
+    record = fake_runs.add(home / "elsewhere/contoso" / folder.name, "00_preflight")
     records.write(folder, replace(record, operator={**record.operator, "attended": False}))
     (folder / "data" / "00_preflight.ipynb").write_text("{}")
     assert tenant.unfinished("contoso", folder.name) == folder

@@ -22,7 +22,8 @@ NOW = datetime(2026, 11, 22, 21, 0, tzinfo=UTC)
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    return run_folders.new_run(tmp_path / "contoso", NOW)
+    made = run_folders.new_run(tmp_path / "contoso", NOW)
+    return made.rename(made.with_name("r"))
 
 
 def record(step: str = "06_access", look: int = 1, outcome: Status = Status.PASS) -> Record:

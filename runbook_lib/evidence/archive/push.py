@@ -17,12 +17,13 @@ from datetime import datetime
 from pathlib import Path
 
 from runbook_lib.errors import ArchiveError, UsageError
-from runbook_lib.evidence import bagit, verify
+from runbook_lib.evidence import bagit, chain, verify
 from runbook_lib.evidence.archive import receipts
 from runbook_lib.evidence.archive.immutability import Hold, Immutability
 from runbook_lib.evidence.archive.store import Folder, Store, opened
 from runbook_lib.evidence.bagit import MANIFEST, SIGNATURE, STAMP, TAG_MANIFEST, Fault, Kind
 from runbook_lib.evidence.trust import Trust
+from runbook_lib.evidence.verify import Verdict
 from runbook_lib.runs import folder as run_folders
 
 AT_ONCE = 8
@@ -87,9 +88,10 @@ def push(
 
     `tell` hears the path of every object that was verified.
     """
+    heads = chain.Heads()
     for folder in folders:
         try:
-            yield _push(store, folder, wish, clock, tell)
+            yield _push(store, folder, wish, heads, clock, tell)
         except ArchiveError as error:
             yield Pushed(f"{folder.parent.name}/{folder.name}", error.exit_code, str(error))
         except OSError as error:
@@ -98,11 +100,18 @@ def push(
             yield Pushed(f"{folder.parent.name}/{folder.name}", 1, words)
 
 
-def _push(store: Store, folder: Path, wish: Wish, clock: Callable[[], datetime], tell: Callable[[str], None]) -> Pushed:
+def _push(
+    store: Store,
+    folder: Path,
+    wish: Wish,
+    heads: chain.Heads,
+    clock: Callable[[], datetime],
+    tell: Callable[[str], None],
+) -> Pushed:
     if not run_folders.is_sealed(folder):
         raise StillOpen("It is not sealed, so it is not pushed.", f"Seal it: runbook seal {folder}")
-    faults, seal = verify.verify(folder, wish.by), verify.seal_hash(folder)
-    run = receipts.name(folder)
+    found = verify.verdict(folder, wish.by, heads)
+    faults, seal, run = found.faults, found.seal, receipts.name(folder)
     at = f"{store.url.rstrip('/')}/{run}"
     moved = any(one.kind is Kind.ARCHIVED for one in faults)
     _demand((one for one in faults if one.kind not in (Kind.ARCHIVED, Kind.CHAIN)), "here")
@@ -158,15 +167,17 @@ def _look_again(store: Store, run: str, seal: str, was: str, at: str, by: Trust)
         raise ArchiveError(
             f"Its files are not here any more but at {was}.", f"Push to there, or restore it from {was}."
         )
-    faults, found = fetched(store, run, by)
-    _demand(faults, f"at {at}")
-    if found != seal:
-        raise NotAsSealed(f"The run at {at} has another seal, {found}.", "Find out who replaced it.")
+    found = fetched(store, run, by)
+    _demand(found.faults, f"at {at}")
+    if found.seal != seal:
+        raise NotAsSealed(f"The run at {at} has another seal, {found.seal}.", "Find out who replaced it.")
     return 0, len(store.names(run))
 
 
 def _send(store: Store, folder: Path, run: str, tell: Callable[[str], None]) -> tuple[int, int]:
     """Copy what is not there yet, verify all that is, and return how many objects were sent, and were there."""
+    if isinstance(store, Folder):
+        store.sweep(run)
     listed, present = _listed(folder), set(store.names(run))
     _refuse_strangers(store, run, present - listed.keys())
 
@@ -219,12 +230,10 @@ def _keep(store: Store, file: Path, path: str, sealed: str, present: bool) -> bo
     return sent
 
 
-def fetched(store: Store, run: str, by: Trust) -> tuple[tuple[Fault, ...], str]:
-    """Fetch a run into a temporary folder and return what `evidence.verify` finds there, and its seal."""
+def fetched(store: Store, run: str, by: Trust) -> Verdict:
+    """Fetch a run into a temporary folder and return what `evidence.verify` finds there."""
     with tempfile.TemporaryDirectory() as place:
-        folder = fetch(store, run, Path(place) / "run")
-        faults = verify.verify(folder, by)
-        return faults, verify.seal_hash(folder) if run_folders.is_sealed(folder) else ""
+        return verify.verdict(fetch(store, run, Path(place) / "run"), by)
 
 
 def fetch(store: Store, run: str, to: Path) -> Path:
@@ -246,11 +255,8 @@ def fetch(store: Store, run: str, to: Path) -> Path:
     return to
 
 
-def at(url: str, by: Trust) -> tuple[tuple[Fault, ...], str, tuple[str, ...], Immutability]:
-    """Return faults, seal, proofs and immutability of the archived run at `url`."""
-    with opened(url) as store, tempfile.TemporaryDirectory() as place:
-        folder = fetch(store, "", Path(place) / "run")
-        sealed = run_folders.is_sealed(folder)
-        seal, proofs = (verify.seal_hash(folder), verify.proofs(folder, by)) if sealed else ("", ())
-        kept = store.immutability(TAG_MANIFEST) if sealed else store.immutability()
-        return verify.verify(folder, by), seal, proofs, kept
+def at(url: str, by: Trust) -> tuple[Verdict, Immutability]:
+    """Return the verdict on the archived run at `url`, and what keeps it from being changed."""
+    with opened(url) as store:
+        found = fetched(store, "", by)
+        return found, store.immutability(TAG_MANIFEST) if found.seal else store.immutability()

@@ -102,6 +102,12 @@ def _check(url: str) -> None:
         raise UsageError(f"{parts.hostname} is not Azure's, so no sign-in is sent there.", remedy)
 
 
+PARTS = ".parts"
+"""Where files of a folder's archive are written before they are linked into place: a run holds its own files alone."""
+ABANDONED = 3600
+"""A temporary file that nobody has written to for so many seconds was left by a push that was killed."""
+
+
 class Folder:
     """A folder, on this computer or a share."""
 
@@ -118,7 +124,7 @@ class Folder:
     def create(self, path: str, content: bytes) -> None:
         """Write the file in one piece; FileExistsError when it is there."""
         try:
-            folder.write_new(self.place / path, content)
+            folder.write_new(self.place / path, content, self.place / PARTS)
         except ArchiveError as error:
             if isinstance(error.__cause__, FileExistsError):
                 raise error.__cause__ from None
@@ -126,10 +132,18 @@ class Folder:
                 error.message, "Free space or correct the permissions there, then push again."
             ) from error
 
+    def sweep(self, run: str) -> None:
+        """Take away what pushes that were killed left behind: their temporary files, and nothing else."""
+        try:
+            for place in (self.place / PARTS, self.place / run):
+                folder.sweep(place, ABANDONED)
+        except OSError as error:
+            raise _unreadable(Path(error.filename or self.place), error) from error
+
     def read(self, path: str) -> bytes:
         """Return the file's bytes."""
         try:
-            return (self.place / path).read_bytes()
+            return folder.content(self.place / path)
         except OSError as error:
             raise _unreadable(self.place / path, error) from error
 
