@@ -231,8 +231,8 @@ class Reading(Mapping[str, Look]):
 
 
 def reading(raw: Raw, **more: Look) -> Reading:
-    """Return the raw answers ready to be read through forms, with `more` looks among them."""
-    return Reading({**raw, **more})
+    """Return the raw answers ready to be read through forms, with `more` looks among them; once is enough."""
+    return raw if isinstance(raw, Reading) and not more else Reading({**raw, **more})
 
 
 def rows_of(look: Look, form: type[Form]) -> tuple[Form, ...]:

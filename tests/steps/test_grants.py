@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from random import Random
 
+import hypothesis
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from runbook_lib import vendors
 from runbook_lib.checks import judge
 from runbook_lib.model import Json, Look, Status
 from runbook_lib.steps import permissions
 from runbook_lib.steps.access import checks as access
-from runbook_lib.steps.access import grants
+from runbook_lib.steps.access import grants, revoke
 from tests.steps.facts import TENANT, look, refused
 
 GRAPH, EXCHANGE = "graph-object-id", "exchange-object-id"
@@ -57,7 +61,8 @@ def delegated(scope: str, user: str | None = None) -> Json:
 def raw(roles: list[Json], scopes: list[Json]) -> Mapping[str, Look]:
     return RESOURCES | {
         "service_principal": look(
-            "service_principal", {"id": "sp", "displayName": "Cronofy Enterprise for Office 365"}
+            "service_principal",
+            {"id": "sp", "displayName": "Cronofy Enterprise for Office 365", "accountEnabled": True},
         ),
         "app_role_assignments": look("app_role_assignments", *roles),
         "delegated_grants": look("delegated_grants", *scopes),
@@ -111,8 +116,8 @@ def test_extra_grants_are_listed_with_resource_and_holder() -> None:
         )
     )
     assert [(line.name, line.resource, line.granted) for line in lines if line.extra] == [
-        ("full_access_as_app", EXCHANGE, "yes"),
-        ("role unheard-of", GRAPH, "yes"),
+        ("full_access_as_app", "Office 365 Exchange Online", "yes"),
+        ("role unheard-of", "Microsoft Graph", "yes"),
         ("Mail.Read", "Microsoft Graph", "yes, for user user-7"),
     ]
 
@@ -144,9 +149,9 @@ def test_without_cronofy_in_the_tenant_step_5_says_so() -> None:
     empty = ("service_principal", "app_role_assignments", "delegated_grants")
     nothing = {**raw([], []), **{name: look(name) for name in empty}}
     finding = judge(permissions.parse(nothing, TENANT))[0]
-    assert finding.saw.startswith("no consent: Cronofy's application is not in this tenant")
-    found = {one.check: one.status for one in judge(access.parse(nothing, TENANT)[0])}
-    assert found["cronofy-present"] is Status.FAIL
+    assert (finding.status, finding.saw.startswith("nobody consented yet")) == (Status.PENDING, True)
+    found = {one.status for one in judge(access.parse(nothing, TENANT)[0]) if one.check != "no-extra-permissions"}
+    assert found == {Status.PENDING, Status.NOT_APPLICABLE}
 
 
 def test_grants_that_could_not_be_read_are_unknown_and_the_others_are_still_judged() -> None:
@@ -183,3 +188,89 @@ def test_a_sign_in_after_the_grant_shows_that_cronofy_is_in_use(last: str | None
 def test_a_permission_carries_microsofts_grading_where_there_is_one() -> None:
     levels = {line.name: line.level for line in grants.lines(raw([*ALL_ROLES, role(WORK_HOURS)], BOTH))}
     assert (levels["Calendars.ReadWrite"], levels["Calendars.ReadWrite.All"], levels["openid"]) == (3, None, None)
+
+
+@pytest.mark.parametrize("answer", [refused("resource"), look("resource"), look("resource", {"id": GRAPH})])
+def test_a_resource_that_was_not_seen_makes_its_grants_unknown_and_never_an_extra_or_a_removal(answer: Look) -> None:
+    blind = {**raw([*ALL_ROLES, role("unheard-of")], BOTH), f"resource {GRAPH}": answer}
+    facts, _ = access.parse(blind, TENANT)
+    required = [line for line in facts.lines if line.required]
+    assert {line.status for line in required} == {Status.UNKNOWN}
+    found = [one for one in judge(facts) if one.check == "no-extra-permissions"]
+    assert {one.status for one in found} == {Status.UNKNOWN}
+    assert len({one.subject for one in found}) == len(found) == 7
+    assert revoke.plan(blind, TENANT, attended=True) == ()
+
+
+@pytest.mark.parametrize("name", grants.NO_DATA)
+def test_scopes_of_openid_connect_open_no_data_and_are_not_removed(name: str) -> None:
+    of = raw(ALL_ROLES, [delegated(" openid email"), delegated(name, user="u")])
+    facts, _ = access.parse(of, TENANT)
+    found = {one.subject: one.status for one in judge(facts) if one.check == "no-extra-permissions"}
+    assert Status.FAIL not in found.values()
+    assert Status.PASS in found.values()
+    assert revoke.plan(of, TENANT, attended=True) == ()
+
+
+def test_two_grants_of_one_name_are_two_subjects() -> None:
+    mail = "810c84a8-4a9e-49e6-bf7d-12d183f40d01"
+    of = dict(
+        raw([*ALL_ROLES, role(mail), role(mail, EXCHANGE)], [*BOTH, *(delegated("Mail.Read", user=u) for u in "uv")])
+    )
+    for name in (GRAPH, EXCHANGE):
+        (row,) = of[f"resource {name}"].rows
+        of[f"resource {name}"] = look(
+            "resource", {**row, "appRoles": [*row["appRoles"], {"id": mail, "value": "Mail.Read"}]}
+        )
+    facts, _ = access.parse(of, TENANT)
+    found = [one.subject for one in judge(facts) if one.check == "no-extra-permissions"]
+    assert sorted(found) == [
+        "Mail.Read (application)",
+        f"Mail.Read (application, Office 365 Exchange Online {EXCHANGE})",
+        "Mail.Read (delegated, user u)",
+        "Mail.Read (delegated, user v)",
+    ]
+
+
+ROLES, SCOPES = (
+    st.lists(st.sampled_from([*ALL_ROLES, role(WORK_HOURS), role("new")]), max_size=8),
+    st.lists(
+        st.sampled_from(
+            [delegated(" openid email"), delegated("openid"), delegated("Mail.Read"), delegated("email", "u")]
+        ),
+        max_size=3,
+    ),
+)
+RANK = {status: rank for rank, status in enumerate(Status)}
+
+
+def verdicts(roles: list[Json], scopes: list[Json]) -> dict[tuple[str, str], Status]:
+    """Return what step 6 says of the permissions."""
+    facts, _ = access.parse(raw(roles, scopes), TENANT)
+    return {(one.check, one.subject): one.status for one in judge(facts)}
+
+
+@given(ROLES, SCOPES, st.randoms())
+@hypothesis.settings(deadline=None, max_examples=40)
+def test_the_order_of_grants_changes_no_verdict(roles: list[Json], scopes: list[Json], random: Random) -> None:
+    before = verdicts(roles, scopes)
+    random.shuffle(roles)
+    random.shuffle(scopes)
+    assert verdicts(roles, scopes) == before
+
+
+@given(ROLES, SCOPES, st.sampled_from([role(WORK_HOURS), role("new")]))
+@hypothesis.settings(deadline=None, max_examples=40)
+def test_one_more_extra_makes_no_verdict_better(roles: list[Json], scopes: list[Json], more: Json) -> None:
+    before, after = verdicts(roles, scopes), verdicts([*roles, more], scopes)
+    assert all(RANK[after[key]] <= RANK[status] for key, status in before.items() if key in after)
+    assert Status.FAIL in {status for (check, _), status in after.items() if check == "no-extra-permissions"}
+
+
+@given(ROLES, SCOPES, st.sampled_from(["app_role_assignments", "delegated_grants", "service_principal"]))
+@hypothesis.settings(deadline=None, max_examples=40)
+def test_a_lost_answer_passes_nothing_that_did_not_pass(roles: list[Json], scopes: list[Json], lost: str) -> None:
+    before = verdicts(roles, scopes)
+    facts, _ = access.parse({**raw(roles, scopes), lost: refused(lost)}, TENANT)
+    passed = {(one.check, one.subject) for one in judge(facts) if one.status is Status.PASS}
+    assert passed <= {key for key, status in before.items() if status is Status.PASS}

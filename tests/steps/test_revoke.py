@@ -9,7 +9,7 @@ import pytest
 
 from runbook_lib.clients import http as clients_http
 from runbook_lib.clients.graph.client import Graph
-from runbook_lib.errors import Forbidden, UsageError
+from runbook_lib.errors import CloudError, Forbidden, GraphError, Unreachable, UnsafeAddress, UsageError
 from runbook_lib.model import Answer, Json, Raw, Tenant
 from runbook_lib.notebook.prompts import Prompt
 from runbook_lib.sandbox.world.world import TenantState
@@ -54,7 +54,7 @@ def test_every_extra_is_planned_with_somebody_there_and_never_what_is_documented
         "Calendars.ReadWrite.All (application)",
         "Mail.Read (delegated)",
         "Contacts.Read (delegated)",
-        "Mail.Read (delegated)",
+        "Mail.Read (delegated, user u)",
     ]
     assert revoke.plan(raw(ALL_ROLES, BOTH), TENANT, attended=True) == ()
 
@@ -84,13 +84,38 @@ def test_grants_are_removed_one_by_one_and_what_is_documented_stays() -> None:
     assert writer.changes == [
         ("remove_app_role", None, {"id": "sp", "assignment": "a1"}),
         ("narrow_grant", {"scope": "openid email"}, {"grant": "g1"}),
-        ("narrow_grant", {"scope": "openid email"}, {"grant": "g1"}),
         ("remove_grant", None, {"grant": "g2"}),
     ]
 
 
 def test_what_is_gone_already_is_said_so() -> None:
     assert outcomes(Writer(gone="remove_app_role"))[0] == "was gone already"
+
+
+def test_a_scope_leaves_the_grant_it_was_planned_for_and_no_other() -> None:
+    writer = Writer()
+    named = replace(TENANT, revoke=("Mail.Read (delegated, user u)",))
+    planned = revoke.plan(EXTRA, named, attended=False)
+    done = revoke.carry_out(planned, go(), lambda _: writer, EXTRA)  # type: ignore[arg-type,return-value]
+    assert [(one.subject, one.outcome) for one in done] == [("Mail.Read (delegated, user u)", "removed")]
+    assert writer.changes == [("remove_grant", None, {"grant": "g2"})]
+
+
+@pytest.mark.parametrize(
+    "trouble", [GraphError("500.", status=500, code="x"), Unreachable("gone."), UnsafeAddress("x")]
+)
+@pytest.mark.parametrize("breaks", ["remove_app_role", "narrow_grant", "remove_grant"])
+def test_a_change_that_breaks_loses_the_outcome_of_no_other(breaks: str, trouble: CloudError) -> None:
+    class Breaking(Writer):
+        def change(self, call: str, body: Json | None = None, **params: str) -> bool:
+            if call == breaks:
+                raise trouble
+            return super().change(call, body, **params)
+
+    told = outcomes(Breaking())
+    broken = {"remove_app_role": 1, "narrow_grant": 2, "remove_grant": 1}[breaks]
+    assert sum(one.startswith("not known to be removed") for one in told) == broken
+    assert told.count("removed") == 4 - broken
 
 
 def test_a_refusal_is_told_and_the_rest_still_removed() -> None:

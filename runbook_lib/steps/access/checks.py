@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from runbook_lib import forms
 from runbook_lib.checks import Rows, check
-from runbook_lib.model import Confirmation, Json, Raw, Status, Tenant
+from runbook_lib.model import Confirmation, Raw, Status, Tenant
 from runbook_lib.steps.access import audit_log, grants, limit
 from runbook_lib.steps.access.grants import Line
 from runbook_lib.steps.access.limit import PORTAL
@@ -17,6 +17,7 @@ from runbook_lib.steps.access.reach import CALENDARS, RBAC, Limit
 if TYPE_CHECKING:
     from runbook_lib.clients.graph.client import Graph
 
+NOT_TOLD = "Graph does not say whether it is enabled"
 CALLS = (*grants.CALLS, *audit_log.CALLS, *limit.CALLS, "last_use")
 
 
@@ -24,11 +25,13 @@ CALLS = (*grants.CALLS, *audit_log.CALLS, *limit.CALLS, "last_use")
 class Access:
     """Cronofy's enterprise application, and the scope truth table."""
 
-    raw: Raw
+    raw: forms.Reading
     app_id: str
     by_rbac: bool
     """Calendars are to be opened by RBAC for Applications, so that Entra's own grant for them has to go."""
-    apps: tuple[Json, ...]
+    apps: tuple[grants.Principal, ...]
+    unseen: tuple[grants.Grant, ...]
+    """What is held on resources that were not seen, so that nobody can tell what it is."""
     lines: tuple[Line, ...]
 
 
@@ -46,8 +49,27 @@ def read(graph: Graph, tenant: Tenant, said: Iterable[Confirmation] = ()) -> Raw
 def parse(raw: Raw, tenant: Tenant) -> tuple[Access, Limit]:
     """Name what the answers hold: what Cronofy may do, and where."""
     by_rbac = tenant.access_limit.mode == RBAC
-    found = Access(raw, tenant.cronofy_app, by_rbac, raw["service_principal"].rows, grants.lines(raw))
+    answers = forms.reading(raw)
+    apps = answers.rows("service_principal", grants.Principal)
+    unseen = tuple(one for one in grants.held(answers) if one.on_graph is None)
+    found = Access(answers, tenant.cronofy_app, by_rbac, apps, unseen, grants.lines(answers))
     return found, limit.parse(raw, tenant)
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """When an application signed in last."""
+
+    __pydantic_config__: ClassVar[Any] = {"alias_generator": {"at": "lastSignInDateTime"}.get}
+    at: forms.Moment | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LastUse:
+    """A row of the report about service principals' sign-ins."""
+
+    __pydantic_config__ = forms.GRAPH
+    last_sign_in_activity: Activity | None = None
 
 
 @check(
@@ -58,12 +80,12 @@ def parse(raw: Raw, tenant: Tenant) -> tuple[Access, Limit]:
     link=PORTAL,
 )
 def cronofy_present(facts: Access) -> Rows:
-    """Look at the service principal itself."""
-    if not facts.apps:
-        yield facts.app_id, Status.FAIL, "no enterprise application with this id in the tenant"
+    """Look at the service principal itself; before the consent of step 5 there is none."""
+    if not facts.apps and not facts.raw.unreadable.get("service_principal"):
+        yield facts.app_id, Status.PENDING, "not in the tenant yet: it comes with the consent of step 5"
+    words = {True: (Status.PASS, "enabled"), False: (Status.FAIL, "disabled"), None: (Status.UNKNOWN, NOT_TOLD)}
     for app in facts.apps:
-        enabled = app.get("accountEnabled") is not False
-        yield app["displayName"], Status.PASS if enabled else Status.FAIL, "enabled" if enabled else "disabled"
+        yield app.display_name or facts.app_id, *words[app.account_enabled]
 
 
 @check(
@@ -83,7 +105,7 @@ def application_permissions_granted(facts: Access) -> Rows:
                 "not granted in Entra, because RBAC for Applications opens calendars",
             )
         elif line.required and line.kind == "application":
-            yield line.name, line.status, f"granted: {line.granted}"
+            yield line.name, *_granted(line, facts)
 
 
 @check(
@@ -97,7 +119,14 @@ def delegated_permissions_granted(facts: Access) -> Rows:
     """Compare the delegated grants with the documented set."""
     for line in facts.lines:
         if line.required and line.kind == "delegated":
-            yield line.name, line.status, f"granted: {line.granted}"
+            yield line.name, *_granted(line, facts)
+
+
+def _granted(line: Line, facts: Access) -> tuple[Status, str]:
+    """Say whether a documented permission is granted; where Cronofy was never consented to, it is not wrong yet."""
+    if line.status is Status.FAIL and not facts.apps:
+        return Status.PENDING, "not granted yet: it comes with the consent of step 5"
+    return line.status, f"granted: {line.granted}"
 
 
 @check(
@@ -108,11 +137,16 @@ def delegated_permissions_granted(facts: Access) -> Rows:
     link=PORTAL,
 )
 def no_extra_permissions(facts: Access) -> Rows:
-    """List everything that no document asks for, on every resource."""
+    """List everything that no document asks for, on every resource; scopes of OpenID Connect open no data."""
     extras = [line for line in facts.lines if line.extra]
     for line in extras:
-        yield f"{line.name} ({line.kind})", Status.FAIL, f"granted on {line.resource}: {line.granted}"
-    if not extras:
+        more = ", which opens no data" if line.status is Status.NOT_APPLICABLE else ""
+        yield line.subject, line.status, f"granted on {line.resource}: {line.granted}{more}"
+    for grant in facts.unseen:
+        if grant.subject not in {line.subject for line in extras}:
+            saw = f"its resource {grant.resource_id} was not seen, so nobody can tell what it is"
+            yield grant.subject, Status.UNKNOWN, saw
+    if not facts.unseen and all(line.status is Status.NOT_APPLICABLE for line in extras):
         yield "all grants", Status.PASS, "nothing extra"
 
 
@@ -126,10 +160,8 @@ def no_extra_permissions(facts: Access) -> Rows:
 def cronofy_in_use(facts: Access) -> Rows:
     """Compare the last sign-in of the service principal with the newest required grant."""
     since = max((line.since for line in facts.lines if line.required and line.since), default=None)
-    signed_in = [
-        str((row.get("lastSignInActivity") or {}).get("lastSignInDateTime") or "") for row in facts.raw["last_use"].rows
-    ]
-    last = max((datetime.fromisoformat(one) for one in signed_in if one), default=None)
+    rows = facts.raw.rows("last_use", LastUse)
+    last = max((at for row in rows if (at := row.last_sign_in_activity and row.last_sign_in_activity.at)), default=None)
     if since is None:
         yield facts.app_id, Status.NOT_APPLICABLE, "nothing is granted to it"
     elif last and last >= since:

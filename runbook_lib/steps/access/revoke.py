@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from runbook_lib.errors import Forbidden, UsageError
+from runbook_lib import forms
+from runbook_lib.errors import CloudError, Forbidden, UsageError
 from runbook_lib.model import Answer, Confirmation, Raw, Tenant
 from runbook_lib.steps.access import checks as access
 from runbook_lib.steps.access import grants
@@ -29,16 +30,14 @@ class Removal:
     outcome: str = "not removed"
 
 
-def subject_of(grant: Grant) -> str:
-    """Return what the finding `no-extra-permissions` and the tenant file call this grant."""
-    return f"{grant.name} ({grant.kind})"
-
-
 def plan(raw: Raw, tenant: Tenant, *, attended: bool) -> tuple[Removal, ...]:
-    """Return what may be removed: every extra with somebody there to decide, else only what the tenant file names."""
-    extra = grants.extras(grants.held(raw))
-    chosen = [one for one in extra if attended or subject_of(one) in tenant.revoke]
-    return tuple(Removal(subject_of(one), one.resource, one) for one in chosen)
+    """Return what may be removed: every extra with somebody there to decide, else only what the tenant file names.
+
+    What nobody can tell is never in it, nor a scope that opens no data.
+    """
+    extra = [one for one in grants.extras(grants.held(raw)) if one.held_by and not grants.opens_no_data(one)]
+    chosen = [one for one in extra if attended or one.subject in tenant.revoke]
+    return tuple(Removal(one.subject, one.resource, one) for one in chosen)
 
 
 def word(tenant: Tenant, planned: tuple[Removal, ...], *, attended: bool) -> str:
@@ -68,28 +67,34 @@ def carry_out(
     planned = tuple(planned)
     if not planned or not (isinstance(go.result, Answer) and go.result.value):
         return planned
-    writer = sign_in(CALLS)
-    return tuple(_remove(writer, one, planned, raw) for one in planned)
+    writer, outcomes = sign_in(CALLS), dict[str, str]()
+    for one in planned:  # a delegated grant is narrowed once, whatever goes out of it
+        if one.grant.held_by not in outcomes:
+            outcomes[one.grant.held_by] = _outcome(writer, one.grant, planned, raw)
+    return tuple(replace(one, outcome=outcomes[one.grant.held_by]) for one in planned)
 
 
-def _remove(writer: Graph, one: Removal, planned: tuple[Removal, ...], raw: Raw) -> Removal:
-    grant = one.grant
+def _outcome(writer: Graph, grant: Grant, planned: tuple[Removal, ...], raw: Raw) -> str:
+    """Make one change and say what became of it; whatever goes wrong leaves the outcomes of the others standing."""
     try:
         if grant.kind == "application":
-            own_id = raw["service_principal"].rows[0]["id"]
+            own_id = forms.rows_of(raw["service_principal"], grants.Principal)[0].id
             changed = writer.change("remove_app_role", id=own_id, assignment=grant.held_by)
         else:
             changed = _narrow(writer, grant, planned, raw)
     except Forbidden as refused:
-        return Removal(one.subject, one.resource, grant, f"refused: {refused}")
-    return Removal(one.subject, one.resource, grant, "removed" if changed else "was gone already")
+        return f"refused: {refused}"
+    except CloudError as problem:
+        return f"not known to be removed: {problem}"
+    return "removed" if changed else "was gone already"
 
 
 def _narrow(writer: Graph, grant: Grant, planned: tuple[Removal, ...], raw: Raw) -> bool:
     """Leave in the grant what is not planned to go; with nothing left the grant itself goes."""
     going = {one.grant.name for one in planned if one.grant.held_by == grant.held_by}
-    row = next(row for row in raw["delegated_grants"].rows if row["id"] == grant.held_by)
-    staying = [name for name in row["scope"].split() if name not in going]
+    rows = forms.rows_of(raw["delegated_grants"], grants.Delegated)
+    row = next(row for row in rows if row.id == grant.held_by)
+    staying = [name for name in row.scopes if name not in going]
     if staying:
         return writer.change("narrow_grant", {"scope": " ".join(staying)}, grant=grant.held_by)
     return writer.change("remove_grant", grant=grant.held_by)
