@@ -33,6 +33,8 @@ DANA = {
     "method": "certificate",
 }
 LIMIT = {"mode": "none", "reason": "rooms only", "approved_by": "Kim Chief", "group": "", "outsiders": []}
+VERSIONS = {"python": "3.11.9", "spaceiq-calendar-runbook": "0.1.0"}
+HOW_TO = {"title": "The how-to", "url": "https://knowledge.eptura.com/how-to", "read": "2026-11-22"}
 SAID = Confirmation(
     "disconnected", "I pressed Delete and Yes.", True, "Dana Admin", NOW + timedelta(minutes=3), "typed in the form"
 )
@@ -121,9 +123,7 @@ def add(
         tables=tuple(write_table(data, stem, frame) for frame in frames),
         raw_sha256=hashlib.sha256(records.raw_json(raw)).hexdigest() if raw else "",
         settings={"change": {"ticket": "CHG-1", "approved_by": "Kim Chief"}, "access_limit": LIMIT},
-        versions={"python": "3.11.9", "spaceiq-calendar-runbook": "0.1.0"},
-        how_to={"title": "The how-to", "url": "https://knowledge.eptura.com/how-to", "read": "2026-11-22"},
-        **{"override": "", "waiting": ""} | fields,
+        **{"override": "", "waiting": "", "versions": VERSIONS, "how_to": HOW_TO} | fields,
     )
     records.write(folder, record)
     return record

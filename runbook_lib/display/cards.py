@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from html import escape
 
+from runbook_lib.display.markup import linked, printable, shown
 from runbook_lib.model import Status
 
 
@@ -31,24 +31,22 @@ class Card:
         """Return the card as plain lines."""
         mark = f"[{status_words(self.status)}] " if self.status else ""
         lines = (f"  {label}: {text}".replace("\n", "\n    ") for label, text in self.lines.items() if text)
-        return "\n".join([f"{mark}{self.title}", *lines])
+        return printable("\n".join([f"{mark}{self.title}", *lines]))
 
     def html(self) -> str:
         """Return the card as HTML; every text is escaped, colours follow the theme."""
         cell = "text-align:left;vertical-align:top;padding:.15em 1em .15em 0"
         rows = "".join(
-            f"<tr><th style='{cell};font-weight:normal;opacity:.75;white-space:nowrap'>{escape(label)}</th>"
-            f"<td style='{cell};overflow-wrap:anywhere'>{self._linked(label, text)}</td></tr>"
+            f"<tr><th style='{cell};font-weight:normal;opacity:.75;white-space:nowrap'>{shown(label)}</th>"
+            f"<td style='{cell};overflow-wrap:anywhere;unicode-bidi:isolate'>{self._linked(label, text)}</td></tr>"
             for label, text in self.lines.items()
             if text
         )
-        mark = f"<b>{escape(status_words(self.status))}</b> · " if self.status else ""
+        mark = f"<b>{shown(status_words(self.status))}</b> · " if self.status else ""
         return (
             "<div style='border-left:4px solid currentColor;padding:.2em 1em;margin:.3em 0'>"
-            f"<div>{mark}<b>{escape(self.title)}</b></div><table style='margin:0'>{rows}</table></div>"
+            f"<div>{mark}<b>{shown(self.title)}</b></div><table style='margin:0'>{rows}</table></div>"
         )
 
     def _linked(self, label: str, text: str) -> str:
-        href = self.links.get(label)
-        words = escape(text).replace("\n", "<br>")
-        return f"<a href='{escape(href)}'>{words}</a>" if href else words
+        return linked(shown(text).replace("\n", "<br>"), self.links.get(label, ""))

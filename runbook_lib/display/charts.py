@@ -10,8 +10,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from html import escape
 
+from runbook_lib.display.markup import shown
 from runbook_lib.display.times import duration
 from runbook_lib.model import Status
 
@@ -171,23 +171,23 @@ def _mark(number: int) -> str:
 
 
 def _box(name: str, number: int, x: float, y: float, width: float, words: str = "") -> str:
-    title = f"<title>{escape(words)}</title>" if words else ""
+    title = f"<title>{shown(words)}</title>" if words else ""
     return f'<rect x="{x:.1f}" y="{y}" width="{width:.1f}" height="16" fill="url(#{name}-{number})">{title}</rect>'
 
 
 def _text(x: float, y: float, words: str, anchor: str = "start", halo: bool = False) -> str:
     """Return a text, a label cut to the room it has; the whole of it is in its title."""
     short = f"{words[:36]}…" if anchor == "end" and len(words) > 37 else words
-    title = "" if short == words else f"<title>{escape(words)}</title>"
+    title = "" if short == words else f"<title>{shown(words)}</title>"
     around = "paint-order:stroke;stroke:var(--paper,#fff);stroke-width:4px;fill:var(--ink,#1b1f24)"
     style = around if halo else "fill:currentColor"
-    return f'<text x="{x:.1f}" y="{y}" text-anchor="{anchor}" style="{style}">{escape(short)}{title}</text>'
+    return f'<text x="{x:.1f}" y="{y}" text-anchor="{anchor}" style="{style}">{shown(short)}{title}</text>'
 
 
 def _svg(name: str, title: str, words: str, height: int, parts: Iterable[str]) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" role="img" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" '
         f'aria-labelledby="{name}-title {name}-words" style="max-width:100%;height:auto;font:13px system-ui,sans-serif"'
-        f'><title id="{name}-title">{escape(title)}</title><desc id="{name}-words">{escape(words)}</desc>'
+        f'><title id="{name}-title">{shown(title)}</title><desc id="{name}-words">{shown(words)}</desc>'
         f"{''.join(parts)}</svg>"
     )

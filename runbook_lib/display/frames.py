@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from csv import QUOTE_ALL
-from html import escape
 from io import BytesIO
 from pathlib import Path
 
 import pandas as pd
 
+from runbook_lib.display.markup import https, linked, printable, shown
 from runbook_lib.errors import ArchiveError
 
 Table = pd.DataFrame
@@ -19,17 +19,11 @@ Table = pd.DataFrame
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """First characters that make a spreadsheet run a cell, wide ones too: https://owasp.org/www-community/attacks/CSV_Injection"""
 
-LINK = re.compile(r"https://[A-Za-z0-9.-]+(?::[0-9]+)?(?:[/?#][A-Za-z0-9._~:/?#\[\]@!$&()*+,;=%-]*)?")
-"""What becomes a link: an address of https and nothing else, in the characters that an address may have (RFC 3986)."""
-
 BREAKS = re.compile(r"(?<=\w)([.@/_])(?=\w)")
 """Where long addresses and ids may go on in the next line."""
 
 LEFT = "style='text-align:left;vertical-align:top;unicode-bidi:isolate'"
 """Of each cell; isolated, so that a name written from right to left turns round nothing beside it."""
-
-UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
-"""What no cell of a workbook may hold."""
 
 WIDE = 9
 """From so many columns on, those that say the same in every line are said once, above the table."""
@@ -48,7 +42,7 @@ def html(frame: Table) -> str:
 
     Of a wide table, a single line stands upright; without lines, its heads alone would be too wide.
     """
-    shown, said, wide = frame.head(LONGEST), "", len(frame.columns) >= WIDE
+    lines, said, wide = frame.head(LONGEST), "", len(frame.columns) >= WIDE
     if wide and frame.empty:
         return "<p>No line.</p>"
     if len(frame) > LONGEST:
@@ -56,10 +50,10 @@ def html(frame: Table) -> str:
     if wide and len(frame) > 1:
         same = [name for name in frame.columns if name not in ALWAYS and frame[name].nunique(dropna=False) == 1]
         told = [f"{name}: {frame[name].astype(object).fillna('').iloc[0] or 'nothing'}" for name in same]
-        shown = shown.drop(columns=same)
-        said += f"<p>In every line: {escape('; '.join(told))}</p>" if told else ""
+        lines = lines.drop(columns=same)
+        said += f"<p>In every line: {shown('; '.join(told))}</p>" if told else ""
     upright = wide and len(frame) == 1
-    return f"<div style='max-height:40em;overflow:auto'>{said}{_upright(shown) if upright else _lines(shown)}</div>"
+    return f"<div style='max-height:40em;overflow:auto'>{said}{_upright(lines) if upright else _lines(lines)}</div>"
 
 
 def _lines(frame: Table) -> str:
@@ -81,13 +75,7 @@ def _upright(frame: Table) -> str:
 def _cell(value: object) -> str:
     """Return a value as HTML: escaped whatever it is, a link when it is an address of https and nothing else."""
     text = "" if value is None or value is pd.NA or value != value else printable(str(value))
-    shown = "<wbr>".join(escape(part) for part in BREAKS.sub("\\1\0", text).split("\0"))
-    return f'<a href="{escape(text)}" rel="noopener noreferrer">{shown}</a>' if LINK.fullmatch(text) else shown
-
-
-def printable(text: str) -> str:
-    """Return `text` without what no page, file or sheet can hold: control characters and lone halves of a letter."""
-    return UNPRINTABLE.sub("", text).encode("utf-8", "replace").decode()
+    return linked("<wbr>".join(map(shown, BREAKS.sub("\\1\0", text).split("\0"))), https(text))
 
 
 def show_in_notebooks() -> None:
@@ -100,8 +88,12 @@ def show_in_notebooks() -> None:
 
 
 def table(name: str, rows: Iterable[Mapping[str, object]], columns: Iterable[str]) -> Table:
-    """Return a table called `name` with exactly these columns, also when there are no rows."""
-    frame = pd.DataFrame(list(rows), columns=list(columns))
+    """Return a table called `name` with exactly these columns, also when there are no rows.
+
+    What no file or page can hold is left out of its texts here, for a notebook keeps a table in plain letters as well.
+    """
+    clean = [{key: printable(one) if isinstance(one, str) else one for key, one in row.items()} for row in rows]
+    frame = pd.DataFrame(clean, columns=list(columns))
     frame.attrs["name"] = name
     return frame
 

@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import copy_context
 from dataclasses import dataclass, field
-from html import escape
 from threading import Event, Thread
 from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
+
+from runbook_lib.display.markup import shown
 
 COME = (
     "<script>{{ const here = document.currentScript.parentElement; if (Date.now() < {until}) setTimeout(() => {{"
@@ -107,7 +108,7 @@ class Line:
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
         return {
-            "text/html": f"<div role='status' style='opacity:.75'>{escape(self.words)}</div>",
+            "text/html": f"<div role='status' style='opacity:.75'>{shown(self.words)}</div>",
             "text/plain": self.words,
         }
 

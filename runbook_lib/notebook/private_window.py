@@ -1,13 +1,22 @@
-"""Open a link in a private window of a browser on the administrator's own machine, and nowhere else."""
+"""Open a link in a private window of a browser on the administrator's own machine, and nowhere else.
+
+What a browser is started with stands in the list of processes, which every account of the machine may read, for as long
+as the browser runs. So it is not given the link, which is as good as a password, but an address on this machine that
+leads to it once.
+"""
 
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
+from time import monotonic
 
 BROWSERS = (
     ("Microsoft Edge", "--inprivate", ("msedge", "microsoft-edge", "microsoft-edge-stable")),
@@ -23,6 +32,8 @@ MAC_PROGRAMS = {
 }
 ELSEWHERE = ("JUPYTERHUB_USER", "JUPYTERHUB_API_URL", "SSH_CONNECTION", "SSH_CLIENT", "KUBERNETES_SERVICE_HOST")
 """Signs that the notebook's kernel runs on another machine than the browser in front of the administrator."""
+PATIENCE = 60
+"""Seconds that a browser may take to start and ask where to go."""
 BY_HAND = "Open a private window yourself and paste the link there."
 
 
@@ -46,9 +57,49 @@ def open_privately(
     for name, option, programs in BROWSERS:
         program = next((found for one in programs if (found := _installed(one, environment, platform))), None)
         if program:
-            start([program, option, link])
+            start([program, option, once(link)])
             return f"Opened in a private window of {name}."
     return f"No browser was found that opens private windows. {BY_HAND}"
+
+
+def once(link: str) -> str:
+    """Return an address on this machine that leads to `link` the first time, and then, or after a minute, nowhere.
+
+    The address has a part that nobody can guess; whoever does not name it is told nothing.
+    """
+    word = f"/{secrets.token_urlsafe(24)}"
+    server = HTTPServer(("127.0.0.1", 0), _leading(word, link))
+    server.timeout = 1
+    Thread(target=_serve, args=(server,), daemon=True, name="the way to a private window").start()
+    return f"http://127.0.0.1:{server.server_port}{word}"
+
+
+def _serve(server: HTTPServer) -> None:
+    end = monotonic() + PATIENCE
+    with server:
+        while monotonic() < end and not getattr(server, "led", False):
+            server.handle_request()
+
+
+def _leading(word: str, link: str) -> type[BaseHTTPRequestHandler]:
+    class Lead(BaseHTTPRequestHandler):
+        timeout = 5  # seconds for whoever connects and says nothing
+
+        def do_GET(self) -> None:
+            known = secrets.compare_digest(self.path.encode(), word.encode())
+            self.send_response(303 if known else 404)
+            if known:
+                self.server.led = True  # type: ignore[attr-defined]
+                self.send_header("Location", link)
+            self.send_header("Cache-Control", "no-store")
+            self.send_header("Referrer-Policy", "no-referrer")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Write nothing: the link stands in no log either."""
+
+    return Lead
 
 
 def _installed(program: str, environment: Mapping[str, str], platform: str) -> str | None:

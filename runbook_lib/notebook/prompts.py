@@ -11,10 +11,10 @@ import os
 from collections.abc import Callable, Generator
 from dataclasses import replace
 from datetime import UTC, datetime
-from html import escape
 from typing import Any
 
 from runbook_lib.display.cards import Card
+from runbook_lib.display.markup import shown
 from runbook_lib.errors import RunbookError, UsageError
 from runbook_lib.model import Answer, Confirmation, Tenant
 
@@ -181,7 +181,7 @@ class _Form:
             "continuous_update": False,
         }
         words = said.statement if isinstance(said, Confirmation) else said.label
-        self.head = ipywidgets.HTML(f"<b>{escape(words)}</b>")
+        self.head = ipywidgets.HTML(f"<b>{shown(words)}</b>")
         hint = "may stay empty" if isinstance(said, Answer) and said.optional else ""
         self.field = ipywidgets.Text(value=prefilled, description="Answer", placeholder=hint, **wide)
         self.name = ipywidgets.Text(value=who, description="Your name", placeholder="first and last name", **wide)
@@ -200,7 +200,7 @@ class _Form:
 
     def tell(self, words: str) -> None:
         """Show `words` under the buttons; a screen reader speaks them."""
-        self.told.value = f"<span role='status'>{escape(words)}</span>"
+        self.told.value = f"<span role='status'>{shown(words)}</span>"
 
     def come(self) -> None:
         """Bring the page and the keyboard here: after Run All the page stands at the notebook's end."""

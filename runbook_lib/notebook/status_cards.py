@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
-from html import escape
+from urllib.parse import urlsplit
 
+from runbook_lib import vendors
 from runbook_lib.clients.entra.sign_in import SignInPrompt
 from runbook_lib.display.cards import Card, status_words
+from runbook_lib.display.markup import https, linked, shown
 from runbook_lib.display.times import utc_now
 from runbook_lib.model import Status, Tenant
 from runbook_lib.notebook import gates
@@ -81,9 +84,6 @@ def following(step: str, tenant: Tenant, records: Mapping[str, Record]) -> str:
     return "; ".join(filter(None, (STEPS.get(after, ""), wants)))
 
 
-MINUTE = "%Y-%m-%d %H:%M UTC"
-
-
 @dataclass(frozen=True, slots=True)
 class Waiting:
     """What a person is to do at this moment, and how long he may take."""
@@ -110,33 +110,42 @@ class Waiting:
         Selecting and copying work by keyboard alone; the two scraps of script only save a key press.
         """
         prompt, steps = self.prompt, []
-        if prompt.url:
-            link = f"<a href='{escape(prompt.url)}' target='_blank' rel='noopener noreferrer'>{_short(prompt.url)}</a>"
+        if prompt.url and (address := https(prompt.url, _hosts(self.tenant))):
+            link = linked(_short(address), address)
             steps.append(f"Open {link} in a private window{'' if prompt.code else ' on this machine'}.")
+        elif prompt.url:
+            whose = f"{self.tenant.cloud.name} has no sign-in page at this address, so do not open it"
+            steps.append(f"{shown(whose)}: {_short(prompt.url)}")
         else:
-            steps.append(escape(prompt.words))
+            steps.append(shown(prompt.words))
         if prompt.code:
             steps.append(f"Enter this code: {_field(prompt.code)}")
-        steps.append(escape(self._whose()))
+        steps.append(shown(self._whose()))
         listed = "".join(f"<li style='margin:.4em 0'>{step}</li>" for step in steps)
         return (
             "<div style='border-left:4px solid var(--jp-brand-color1, #1976d2);padding:.2em 1em;margin:.3em 0'>"
-            f"<div><b>Sign in to {escape(self.tenant.name)}</b></div><ol style='margin:.3em 0'>{listed}</ol>"
-            f"<div role='status'>… {escape(self.left)}</div>{come_here() if self.new else ''}</div>"
+            f"<div><b>Sign in to {shown(self.tenant.name)}</b></div><ol style='margin:.3em 0'>{listed}</ol>"
+            f"<div role='status'>… {shown(self.left)}</div>{come_here() if self.new else ''}</div>"
         )
+
+
+def _hosts(tenant: Tenant) -> list[str]:
+    """Return where people sign in to the tenant's cloud; an address elsewhere is somebody else's."""
+    own = urlsplit(tenant.cloud.login).netloc
+    return [own, *vendors.facts()["device_sign_in_hosts"]] if tenant.cloud.microsoft else [own]
 
 
 def _short(url: str) -> str:
     """Return an address as people read it: without the parameters, which are for the browser."""
-    return escape(url.partition("?")[0])
+    return shown(url.partition("?")[0])
 
 
 def _field(code: str) -> str:
     look = "font:bold 1.3em monospace;width:9em;padding:.2em .4em;letter-spacing:.1em;border:1px solid currentColor"
-    copy = escape(f"navigator.clipboard.writeText({code!r}).then(() => this.textContent = 'Copied')")
+    copy = shown(f"navigator.clipboard.writeText({json.dumps(code)}).then(() => this.textContent = 'Copied')")
     button = "padding:.3em .8em;color:inherit;border:1px solid currentColor"
     return (
-        f"<input aria-label='Code' value='{escape(code)}' style='{look}' onfocus='this.select()' spellcheck='false'> "
+        f"<input aria-label='Code' value='{shown(code)}' style='{look}' onfocus='this.select()' spellcheck='false'> "
         f'<button type="button" class="jp-Button" style="{button}" onclick="{copy}">Copy</button>'
     )
 

@@ -31,9 +31,11 @@ LONGEST, LONGEST_LINE, MOST, MOST_TENANTS = 3500, 220, 5, 50
 """Letters of a digest and of a line, changes told of one tenant, tenants told at most; the report tells all."""
 MARKUP = str.maketrans({sign: chr(ord(sign) + 0xFEE0) for sign in "<>[]`|@\\&*~#"})
 """What would be a link, a mention or markup somewhere, and its wide form, which reads the same and never is."""
-DOT = re.compile("[.\u3002\uff0e\uff61](?=[^\\W\\d]|[^\\x00-\\x7f])")
+DOT = re.compile("[.\u2024\u3002\ufe52\uff0e\uff61](?=[^\\W\\d]|[^\\x00-\\x7f])")
 """A dot inside a name such as contoso.com, of which mail and chat make a link unasked. It becomes a middle dot, for the
 wide form and the two others here part domains just so: https://www.rfc-editor.org/rfc/rfc3490#section-3.1"""
+SCHEME = re.compile("(?<=[A-Za-z])[:\ufe13\ufe55\uff1a](?=[^\\s:])")
+"""The colon of tel:, mailto: and all others; a blank behind it, and no program takes it for an address."""
 DEMO = "dry run"
 
 
@@ -155,7 +157,7 @@ def _lines(news: News) -> Iterator[str]:
 def plain(words: str) -> str:
     """Return words as one short line without markup, links, mentions or control signs, whoever wrote them."""
     seen = "".join(sign if unicodedata.category(sign)[0] != "C" else " " for sign in words)
-    line = DOT.sub("·", " ".join(seen.split()).translate(MARKUP).replace("://", ": //"))
+    line = SCHEME.sub(": ", DOT.sub("·", " ".join(seen.split()).translate(MARKUP)))
     return line if len(line) <= LONGEST_LINE else f"{line[: LONGEST_LINE - 1]}…"
 
 

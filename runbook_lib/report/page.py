@@ -20,6 +20,7 @@ import jinja2
 from runbook_lib.display import charts, frames, times
 from runbook_lib.display.charts import Span
 from runbook_lib.display.frames import Table, records_of
+from runbook_lib.display.markup import https, printable
 from runbook_lib.errors import ArchiveError
 from runbook_lib.evidence.verify_txt import REHEARSAL
 from runbook_lib.model import Json, Status
@@ -177,7 +178,7 @@ def _about(story: Story) -> Iterator[Cell]:
             yield f"{done.capitalize()} by", "; ".join(people[done]) or "nobody is named", ""
         yield "Four eyes", f"{people['four_eyes']} (names are typed, unless a sign-in stands behind them)", ""
         yield "Limit of Cronofy's access", _limit(limit), ""
-        yield "How-to followed", f"{how_to['title']}, as read on {how_to['read']}", _https(how_to["url"])
+        yield "How-to followed", f"{how_to['title']}, as read on {how_to['read']}", https(how_to["url"])
 
 
 def _limit(limit: Json) -> str:
@@ -263,20 +264,11 @@ def _cell(kind: str, text: str) -> Cell:
     match kind:
         case "status":
             return f"status {MARKS.get(text.partition(' ')[2], '')}", text, ""
-        case "link" if _https(text):
+        case "link" if https(text):
             return kind, urlsplit(text).netloc, text
         case "page" if text:
             return kind, "report", text
     return kind, text, ""
-
-
-def _https(link: str) -> str:
-    """Return the link if a click on it can do no harm: only https, and somewhere."""
-    try:
-        parts = urlsplit(link)
-    except ValueError:
-        return ""
-    return link if parts.scheme == "https" and parts.netloc else ""
 
 
 @cache
@@ -293,4 +285,4 @@ def _environment() -> jinja2.Environment:
 
 
 def _render(template: str, **values: object) -> str:
-    return _environment().get_template(template).render(values)
+    return printable(_environment().get_template(template).render(values))

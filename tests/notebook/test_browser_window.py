@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import http.client
 from pathlib import Path
+from time import monotonic
+from urllib.parse import urlsplit
 
 import pytest
 
+from runbook_lib.notebook import private_window
 from runbook_lib.notebook.private_window import is_own_machine, open_privately
 
 LINK = "https://app.cronofy.com/x?state=s3cret"
@@ -14,6 +18,20 @@ LINK = "https://app.cronofy.com/x?state=s3cret"
 @pytest.fixture
 def started() -> list[list[str]]:
     return []
+
+
+def asked(address: str, path: str = "") -> tuple[int, str]:
+    """Ask as a browser would that follows nothing; return the status and where it leads, 0 when nobody answers."""
+    parts = urlsplit(address)
+    connection = http.client.HTTPConnection(parts.netloc, timeout=10)
+    try:
+        connection.request("GET", path or parts.path)
+        answer = connection.getresponse()
+    except ConnectionError:
+        return 0, ""
+    finally:
+        connection.close()
+    return answer.status, answer.headers.get("Location", "")
 
 
 def with_programs(folder: Path, *names: str) -> dict[str, str]:
@@ -32,7 +50,9 @@ def test_a_browser_that_is_there_opens_a_private_window(
     tmp_path: Path, started: list[list[str]], program: str, option: str
 ) -> None:
     words = open_privately(LINK, environment=with_programs(tmp_path, program), platform="linux", start=started.append)
-    assert started == [[str(tmp_path / program), option, LINK]]
+    [[opened, how, address]] = started
+    assert (opened, how) == (str(tmp_path / program), option)
+    assert asked(address) == (303, LINK)
     assert "private window" in words
     assert "s3cret" not in words
 
@@ -42,7 +62,7 @@ def test_windows_programs_are_found_where_they_are_installed(tmp_path: Path, sta
     program.parent.mkdir(parents=True)
     program.write_text("")
     words = open_privately(LINK, environment={"PROGRAMFILES": str(tmp_path)}, platform="win32", start=started.append)
-    assert started == [[str(program), "--inprivate", LINK]]
+    assert started[0][:2] == [str(program), "--inprivate"]
     assert words == "Opened in a private window of Microsoft Edge."
 
 
@@ -69,3 +89,23 @@ def test_a_desktop_is_ones_own_machine() -> None:
     assert is_own_machine({}, "win32")
     assert is_own_machine({"WAYLAND_DISPLAY": "wayland-0"}, "linux")
     assert not is_own_machine({"JUPYTERHUB_API_URL": "x"}, "win32")
+
+
+def test_the_link_is_in_no_list_of_processes_and_can_be_had_once(tmp_path: Path, started: list[list[str]]) -> None:
+    open_privately(LINK, environment=with_programs(tmp_path, "firefox"), platform="linux", start=started.append)
+    address = started[0][2]
+    assert address.startswith("http://127.0.0.1:")
+    assert not {"s3cret", "cronofy"} & {word for word in ("s3cret", "cronofy") if word in str(started)}
+    for guess in ("/", "/favicon.ico", f"{urlsplit(address).path}x", "//"):
+        assert asked(address, guess) == (404, "")
+    assert asked(address) == (303, LINK)
+    assert asked(address)[1] == ""
+
+
+def test_nobody_waits_for_a_browser_that_never_came(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(private_window, "PATIENCE", 0)
+    address = private_window.once(LINK)
+    deadline = monotonic() + 30
+    while asked(address)[0] and monotonic() < deadline:
+        continue
+    assert asked(address) == (0, "")

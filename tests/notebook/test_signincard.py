@@ -14,7 +14,8 @@ from runbook_lib.notebook.status_cards import SignInCard
 from tests.steps.facts import TENANT
 
 NOW = datetime(2026, 11, 22, 21, 0, tzinfo=UTC)
-DEVICE = SignInPrompt("Open it.", "https://login.example/device", "ABC123", NOW + timedelta(minutes=14, seconds=30))
+PAGE = f"{TENANT.cloud.login}/common/oauth2/deviceauth"
+DEVICE = SignInPrompt("Open it.", PAGE, "ABC123", NOW + timedelta(minutes=14, seconds=30))
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ def test_the_code_can_be_copied_and_the_address_followed_while_the_kernel_waits(
         card.show(DEVICE)
         html = shown[0]._repr_mimebundle_()["text/html"]
         card.as_whom = "megan@contoso.example"
-    assert "href='https://login.example/device'" in html
+    assert f'href="{PAGE}"' in html
     assert "value='ABC123'" in html
     assert "14 minutes left" in html
     assert f"account of {TENANT.domain}" in html

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from runbook_lib.model import Cloud, Json, Look, SignIn, Tenant
@@ -27,3 +28,8 @@ def look(call: str, *rows: Json, **more: object) -> Look:
 def refused(call: str) -> Look:
     """Return a look that Graph refused."""
     return Look(call, NOW, refusal=f"{call} was refused", remedy="Grant the permission.")
+
+
+def with_cloud(login: str) -> Tenant:
+    """Return the tenant in a cloud that Microsoft does not run."""
+    return replace(TENANT, cloud=Cloud("sandbox", login, f"{login}/graph", False))
