@@ -22,7 +22,7 @@ from runbook_lib.errors import RunbookError, UsageError, WrongTenant
 from runbook_lib.model import AccessLimit, Cloud, Json, Tenant
 from runbook_lib.runs import record
 from runbook_lib.sandbox.exchange import answers
-from tests.steps.exchange_facts import POLICY, WORLD, state
+from tests.steps.exchange_facts import NO_POLICY, POLICY, WORLD, state
 from tests.steps.facts import NOW, TENANT
 
 OBJECT_ID = "0fffffff-0000-0000-0000-000000000000"
@@ -100,14 +100,55 @@ def test_the_reading_script_changes_nothing_and_asks_every_section() -> None:
     assert all(cmdlet in text for cmdlet in sections.values())
 
 
-def test_limiting_scripts_change_nothing_without_apply() -> None:
+WRITERS = re.compile(r"(?:New|Add|Remove)-(?:ApplicationAccess|Distribution|Management|ServicePrincipal)\w*")
+
+
+def test_a_dry_run_calls_no_writer_and_every_change_goes_through_the_one_that_counts_it() -> None:
     for name, text in everything(LIMITED).items():
-        changing = [line for line in text.splitlines() if CHANGING.search(line) and not line.strip().startswith("#")]
-        assert bool(changing) == (name != "read")
-        assert all("@dry" in line for line in changing), name
-        if changing:
-            assert "WhatIf = -not $Apply" in text
+        depth, outside = 0, []
+        for line in text.splitlines():
+            code = line.split(" # ")[0]
+            if "Invoke-Change " in code and code.rstrip().endswith("{"):
+                depth += 1
+            elif depth and code.rstrip() == "    " * (len(code) - len(code.lstrip()) >= 4) + "}":
+                depth -= 1
+            elif (
+                WRITERS.search(code) and not depth and "Invoke-Change" not in code and not code.strip().startswith("#")
+            ):
+                outside.append(code)
+        assert outside == [], name
+        assert bool(WRITERS.search(text)) == (name != "read")
+        if name != "read":
+            assert 'if (-not $Apply) { Write-Host "  Would: $What"; return }' in text
+            assert "'*:ErrorAction' = 'Stop'" in text
             assert "[switch] $Apply" in text
+
+
+def test_the_last_words_of_a_script_are_counted_from_what_was_done() -> None:
+    for name, text in everything(LIMITED).items():
+        if name != "read":
+            *_, last = [line for line in text.splitlines() if line.strip()]
+            assert last.startswith("Write-End '"), name
+            effect = text[text.index("function Write-End") :]
+            assert effect.index("-not $Apply") < effect.index("$left.Count") < effect.index('$Effect"')
+
+
+@pytest.mark.parametrize("name", everything(LIMITED))
+def test_policies_are_read_by_the_one_function_that_knows_none_from_an_error(name: str) -> None:
+    text = everything(LIMITED)[name]
+    assert text.count("Get-ApplicationAccessPolicy") == 1
+    (pattern,) = re.findall(r"\$none = \$quote \+ '(.+)' \+ \$quote", text)
+    (quote,) = re.findall(r"\$quote = '(.+)'", text)
+    none = re.compile(f"{quote}{pattern}{quote}", re.IGNORECASE)
+    for said in NO_POLICY:
+        assert none.search(said.split("|")[-1]), said
+    for said in ("Access denied.", "object 'contoso\\Cronofy' couldn't be found", "'Get-ApplicationAccessPolicy*'"):
+        assert not none.search(said.split("|")[-1]), said
+
+
+def test_a_second_session_that_answers_for_exchange_is_refused() -> None:
+    for text in everything(LIMITED).values():
+        assert text.index("$others.Count) { throw") < text.index("$connection = @(Get-Session)")
 
 
 def test_every_script_stops_at_another_tenant_before_it_asks_or_changes_anything() -> None:
@@ -116,7 +157,7 @@ def test_every_script_stops_at_another_tenant_before_it_asks_or_changes_anything
         asked = [
             text.index(line)
             for line in text.splitlines()
-            if line.startswith(("Read-Section", "$group =", "$assignments ="))
+            if line.startswith(("Read-Section", "$group =", "$assignments =", "$policies =", "$all ="))
         ]
         assert guard < min(asked)
         assert f"tenant_id = '{LIMITED.tenant_id}'" in text

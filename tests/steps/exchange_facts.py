@@ -21,6 +21,17 @@ CRONOFY = TENANT.cronofy_app
 POLICY = AccessLimit(
     "application-access-policy", group="cronofy-rooms@contoso.example", outsiders=("admin@contoso.example",)
 )
+NO_POLICY = [
+    "Ex6F9304|Microsoft.Exchange.Configuration.Tasks.ManagementObjectNotFoundException|The operation couldn't be "
+    "performed because object 'contoso.onmicrosoft.com\\*' couldn't be found on 'AB1PR01A001DC01.PROD.OUTLOOK.COM'.",
+    "||The operation couldn't be performed because object 'OU=contoso.onmicrosoft.com,OU=Microsoft Exchange Hosted "
+    "Organizations,DC=EURPR01A001,DC=com\\*' couldn't be found on 'AB1PR01A001DC01'.",
+    "Der Vorgang konnte nicht ausgeführt werden, weil das Objekt 'contoso.onmicrosoft.com\\*' nicht gefunden wurde.",
+    "L\u2019opération n\u2019a pas pu être effectuée, car l\u2019objet « contoso.onmicrosoft.com\\* » est introuvable.",
+    "Das Objekt \u201econtoso.onmicrosoft.com\\*\u201c wurde nicht gefunden.",
+    'The object "contoso.onmicrosoft.com\\*" was not found.',
+]
+"""How Exchange says, in several languages, that a tenant has no application access policy at all."""
 
 
 def state(key: str = "contoso") -> TenantState:

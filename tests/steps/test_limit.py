@@ -20,7 +20,7 @@ from runbook_lib.model import AccessLimit, Confirmation, Json, Look, Status
 from runbook_lib.runs import folder, record
 from runbook_lib.steps.access import limit
 from runbook_lib.steps.access.reach import Reach
-from tests.steps.exchange_facts import CRONOFY, POLICY, imported, raw, tenant
+from tests.steps.exchange_facts import CRONOFY, NO_POLICY, POLICY, imported, raw, tenant
 from tests.steps.facts import NOW, look, refused
 
 RBAC = replace(POLICY, mode="rbac", cronofy_confirmed_rbac=True)
@@ -283,18 +283,6 @@ def test_what_was_asked_for_rows_that_nobody_saw_was_never_asked(section: str, r
 def test_roles_are_unknown_where_the_service_principals_were_refused() -> None:
     of = changed(raw(), "service_principals", errors=("Access denied.",))
     assert statuses(found(changed(of, "authorizations"))["no-wider-grant"]) == {UNKNOWN}
-
-
-NO_POLICY = [
-    "Ex6F9304|Microsoft.Exchange.Configuration.Tasks.ManagementObjectNotFoundException|The operation couldn't be "
-    "performed because object 'contoso.onmicrosoft.com\\*' couldn't be found on 'AB1PR01A001DC01.PROD.OUTLOOK.COM'.",
-    "||The operation couldn't be performed because object 'OU=contoso.onmicrosoft.com,OU=Microsoft Exchange Hosted "
-    "Organizations,DC=EURPR01A001,DC=com\\*' couldn't be found on 'AB1PR01A001DC01'.",
-    "Der Vorgang konnte nicht ausgeführt werden, weil das Objekt 'contoso.onmicrosoft.com\\*' nicht gefunden wurde.",
-    "L\u2019opération n\u2019a pas pu être effectuée, car l\u2019objet « contoso.onmicrosoft.com\\* » est introuvable.",
-    "Das Objekt \u201econtoso.onmicrosoft.com\\*\u201c wurde nicht gefunden.",
-    'The object "contoso.onmicrosoft.com\\*" was not found.',
-]
 
 
 @pytest.mark.parametrize("said", NO_POLICY)

@@ -16,7 +16,7 @@ from runbook_lib.errors import UsageError, WrongTenant
 from runbook_lib.model import Json, Look, Raw, Tenant
 
 SHAPE = Path(__file__).with_name("answer.schema.json")
-RUN_AGAIN = "Run the exchange-read script of this run as Exchange Administrator, and put its JSON file"
+RUN_AGAIN = "Run the exchange-read script of this run with roles that read Exchange, and put its JSON file"
 BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 CLOCKS_DIFFER = timedelta(minutes=10)
 """How far the clock of the machine that asked may be ahead of ours."""

@@ -48,6 +48,16 @@ function Get-Address($Thing) {
     return "$($Thing.PrimarySmtpAddress)".ToLowerInvariant()
 }
 
+function Get-Policies {
+    # Every application access policy. A tenant without any answers with an error, in the language of the session, about an object
+    # whose quoted name ends in a backslash and a star; that is an empty list. Any other error stays one.
+    $quote = '["\u0027\u2018-\u201F\u00AB\u00BB\u2039\u203A]'
+    $none = $quote + '[^"\u0027\u2018-\u201F\u00AB\u00BB\u2039\u203A*]*\\\*\s*' + $quote
+    try { Get-ApplicationAccessPolicy -ErrorAction Stop } catch {
+        if ("$_".Split('|')[-1] -notmatch $none) { throw }
+    }
+}
+
 function Get-Session {
     Get-ConnectionInformation | Where-Object { "$($_.State)" -eq 'Connected' -and -not $_.IsEopSession }
 }
@@ -56,6 +66,9 @@ if (-not (Get-Command Connect-ExchangeOnline -ErrorAction SilentlyContinue)) {
     throw 'The module ExchangeOnlineManagement 3.0 or later is missing: Install-Module ExchangeOnlineManagement -Scope CurrentUser'
 }
 if (-not @(Get-Session).Count) { Connect-ExchangeOnline -ExchangeEnvironmentName $Settings.environment -ShowBanner:$false }
+# A second session, of Security & Compliance for instance, answers in the place of Exchange to cmdlets that both have.
+$others = @(Get-ConnectionInformation | Where-Object { "$($_.State)" -eq 'Connected' -and $_.IsEopSession })
+if ($others.Count) { throw 'A connection to Security & Compliance is open beside Exchange: Disconnect-ExchangeOnline, then run this again.' }
 $connection = @(Get-Session)
 if ($connection.Count -ne 1) { throw 'There has to be exactly one Exchange Online connection: Disconnect-ExchangeOnline, then run this again.' }
 if ("$($connection[0].TenantID)" -ne $Settings.tenant_id) {

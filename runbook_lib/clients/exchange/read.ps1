@@ -1,6 +1,6 @@
 #requires -Version 5.1
 # Reads what Microsoft Graph cannot tell about the limit on Cronofy's access, and writes it to one JSON file.
-# It changes nothing. Run it as Exchange Administrator in Windows PowerShell 5.1 or PowerShell 7:
+# It changes nothing; roles that only read are enough (View-Only Organization Management, and one with Get-ServicePrincipal). Run it in Windows PowerShell 5.1 or PowerShell 7:
 #     powershell -ExecutionPolicy Bypass -File THIS_FILE
 # Give the JSON file back to the runbook: beside the tenant file in its folder "parameters".
 [CmdletBinding()]
@@ -53,7 +53,7 @@ Read-Section 'organization' {
 }
 
 Read-Section 'policies' {
-    Get-ApplicationAccessPolicy |
+    Get-Policies |
         Where-Object { "$($_.AppId)" -eq '*' -or $Settings.apps -contains "$($_.AppId)" } |
         ForEach-Object { Get-Kept $_ @('*') }
 }

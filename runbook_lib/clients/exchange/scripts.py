@@ -122,12 +122,13 @@ def _limiting(verb: str, tenant: Tenant, object_id: str = "") -> str:
 
 
 def _assembled(name: str, values: Mapping[str, Value]) -> str:
-    """Return the script `name` with its settings and the common part in place."""
-    body, common = ((FOLDER / f"{part}.ps1").read_text(encoding="ascii") for part in (name, "common"))
+    """Return the script `name` with its settings in place, and the parts that it has in common with others."""
+    body, *parts = ((FOLDER / f"{part}.ps1").read_text(encoding="ascii") for part in (name, "common", "changes"))
     lines = [f"    {key} = {literal(value)}" for key, value in values.items()]
-    version = _digest("\n".join([*lines, body, common]))
+    version = _digest("\n".join([*lines, body, *parts]))
+    common, changes = (part.strip() for part in parts)
     settings = "\n".join(["$Settings = @{", *lines, f"    script = {literal(version)}", "}"])
-    return body.replace("#COMMON#", common.strip(), 1).replace("#SETTINGS#", settings, 1)
+    return body.replace("#COMMON#", common, 1).replace("#CHANGES#", changes, 1).replace("#SETTINGS#", settings, 1)
 
 
 def literal(value: Value) -> str:

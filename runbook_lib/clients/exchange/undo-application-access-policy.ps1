@@ -8,14 +8,21 @@ param([switch] $Apply)
 #SETTINGS#
 
 $ErrorActionPreference = 'Stop'
+$PSDefaultParameterValues = @{ '*:ErrorAction' = 'Stop' } # reaches the functions of a module too, from a window as well as with -File
 
 #COMMON#
 
-$dry = @{ WhatIf = -not $Apply; Confirm = $false }
+#CHANGES#
+
+Write-Host "Tenant $($Settings.tenant_id). $(if ($Apply) { 'Changing' } else { 'Only looking' }):"
+
+$all = @(Get-Policies | Where-Object { "$($_.AppId)" -eq $Settings.app_id -and "$($_.AccessRight)" -eq 'RestrictAccess' })
 $group = @(Find-Address $Settings.group)
-if ($group.Count -ne 1) { throw "$($Settings.group) is the address of $($group.Count) recipients." }
-$policies = @(Get-ApplicationAccessPolicy | Where-Object {
-    "$($_.AppId)" -eq $Settings.app_id -and "$($_.AccessRight)" -eq 'RestrictAccess' -and "$($_.ScopeIdentityRaw)".EndsWith(";$($group[0].ExternalDirectoryObjectId)")
-})
-foreach ($policy in $policies) { Remove-ApplicationAccessPolicy -Identity $policy.Identity @dry }
-Write-Host "Tenant $($Settings.tenant_id): $($policies.Count) policies $(if ($Apply) { 'removed' } else { 'to remove; -Apply removes them' })."
+$id = "$(if ($group.Count -eq 1) { $group[0].ExternalDirectoryObjectId })"
+if ($all.Count -and -not $id) { throw "$($Settings.group) is the address of $($group.Count) recipients, so nobody can tell which policy is the runbook's." }
+$policies = @($all | Where-Object { "$($_.ScopeIdentityRaw)".EndsWith(";$id") })
+foreach ($policy in $policies) {
+    Invoke-Change "remove the policy for $($policy.ScopeName)" { Remove-ApplicationAccessPolicy -Identity $policy.Identity -Confirm:$false }
+}
+if (-not $policies.Count) { Write-Host '  There is no policy of the runbook.' }
+Write-End 'While Cronofy holds Calendars.ReadWrite in Entra, every calendar will be open to it within the hour.'

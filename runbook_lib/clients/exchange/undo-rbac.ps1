@@ -7,12 +7,24 @@ param([switch] $Apply)
 #SETTINGS#
 
 $ErrorActionPreference = 'Stop'
+$PSDefaultParameterValues = @{ '*:ErrorAction' = 'Stop' } # reaches the functions of a module too, from a window as well as with -File
 
 #COMMON#
 
-$dry = @{ WhatIf = -not $Apply; Confirm = $false }
+#CHANGES#
+
+Write-Host "Tenant $($Settings.tenant_id). $(if ($Apply) { 'Changing' } else { 'Only looking' }):"
+
 $assignments = @(Get-ManagementRoleAssignment | Where-Object { "$($_.Name)" -eq $Settings.assignment_name })
-foreach ($assignment in $assignments) { Remove-ManagementRoleAssignment -Identity "$($assignment.Name)" @dry }
 $scopes = @(Get-ManagementScope | Where-Object { "$($_.Name)" -eq $Settings.scope_name })
-foreach ($scope in $scopes) { Remove-ManagementScope -Identity "$($scope.Name)" @dry }
-Write-Host "Tenant $($Settings.tenant_id): $($assignments.Count) assignments and $($scopes.Count) scopes $(if ($Apply) { 'removed' } else { 'to remove; -Apply removes them' })."
+foreach ($one in $assignments) {
+    Invoke-Change "remove the assignment $($one.Name)" { Remove-ManagementRoleAssignment -Identity "$($one.Name)" -Confirm:$false }
+}
+foreach ($scope in $scopes) {
+    Invoke-Change "remove the scope $($scope.Name)" {
+        if ($left.Count) { throw 'an assignment still uses it' }
+        Remove-ManagementScope -Identity "$($scope.Name)" -Confirm:$false
+    }
+}
+if (-not ($assignments.Count + $scopes.Count)) { Write-Host '  There is nothing of the runbook to take back.' }
+Write-End 'Cronofy reaches no calendar through RBAC any more, within two hours.'
