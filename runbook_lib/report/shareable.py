@@ -7,25 +7,22 @@ time stamp lie in `original/`.
 
 from __future__ import annotations
 
-import html
 import json
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from runbook_lib.errors import ArchiveError
 from runbook_lib.evidence import bagit, verify
 from runbook_lib.evidence.bagit import INFO, MANIFEST, WITNESSES
-from runbook_lib.report import sections, story, ticket
+from runbook_lib.report import redaction, sections, story, ticket
+from runbook_lib.report.redaction import People
 from runbook_lib.report.story import Story
 
 KEPT = re.compile(r"data/(\d\d_\w+(\.\d+)?\.json|batch\.json|report(\.\d+)?\.html|tables/.+\.csv)")
 """What may be given away once it is redacted."""
-ADDRESS = re.compile(r"(?:[\w.%+'-]|&#39;)+@((?:[\w-]+\.)+[A-Za-z]{2,})")
-"""An account; on a page, an apostrophe is written in another way."""
 LIST, NOTE = "REDACTED.csv", "README.txt"
 
 
@@ -52,16 +49,15 @@ def write(folder: Path, to: Path) -> Path:
 
 
 def _fill(folder: Path, copy: Path) -> None:
-    told = story.read(folder)
+    people = _people(story.read(folder))
     sealed, _ = bagit.read_manifest(folder / MANIFEST)
-    replace = _replacer(told)
     lines = ["path,SHA-256 of the original,SHA-256 here,replaced"]
     for path, original in sealed.items():
         here, count = "left out", 0
         if KEPT.fullmatch(path):
-            text, count = replace((folder / path).read_bytes().decode())
+            content, count = _redacted(folder / path, people)
             (copy / path).parent.mkdir(parents=True, exist_ok=True)
-            (copy / path).write_bytes(text.encode())
+            (copy / path).write_bytes(content)
             here = bagit.sha256(copy / path)
         lines.append(f'"{path}",{original},{here},{count}')
     (copy / "original").mkdir()
@@ -73,58 +69,43 @@ def _fill(folder: Path, copy: Path) -> None:
     (copy / MANIFEST).write_text(bagit.manifest(bagit.hashes(copy)), "utf-8", newline="\n")
 
 
-def _replacer(told: Story) -> Callable[[str], tuple[str, int]]:
-    """Return what replaces people in a text and counts how often; the same person has the same number everywhere."""
+def _redacted(path: Path, people: People) -> tuple[bytes, int]:
+    """Return a file without people, and how often one was replaced; ArchiveError when one is still named."""
+    original, before = path.read_bytes(), people.count
+    text = redaction.HOW[path.suffix](original.decode(), people)
+    count = people.count - before
+    if people.left_in(text):
+        what = f"{path.name} would still name a person, so no copy is made."
+        raise ArchiveError(what, "Give away the run itself, or only the tables that you have read; report this file.")
+    return text.encode() if count else original, count
+
+
+def _people(told: Story) -> People:
+    """Return whom to replace: who planned, did, approved or verified, and every person in records and raw answers."""
     rooms = sections.rooms(told)
-    kept = set(rooms["email"].str.lower()) if "email" in rooms else set[str]()
-    names = {name: f"person-{number}" for number, name in enumerate(sorted(_names(told, kept)), 1)}
-    forms = {
-        form: alias for name, alias in names.items() for form in (name, html.escape(name).replace("&#x27;", "&#39;"))
-    }
-    longest = sorted(map(re.escape, forms), key=len, reverse=True)
-    known = re.compile(rf"(?<![\w@.-])(?:{'|'.join(longest)})(?![\w@-])") if longest else None
-    accounts: dict[str, str] = {}
-
-    def account(found: re.Match[str]) -> str:
-        address = html.unescape(found[0]).lower()
-        if address in kept:
-            return found[0]
-        return accounts.setdefault(address, f"account-{len(accounts) + 1}@{found[1]}")
-
-    def replace(text: str) -> tuple[str, int]:
-        before = [one[0] for one in ADDRESS.finditer(text) if one[0].lower() not in kept]
-        text = ADDRESS.sub(account, text)
-        text, count = known.subn(lambda found: forms[found[0]], text) if known else (text, 0)
-        return text, len(before) + count
-
-    return replace
+    kept = frozenset(rooms["email"].str.lower()) if "email" in rooms else frozenset[str]()
+    names, accounts = set(_said(told)), set[str]()
+    for one in told.looks:
+        found = [json.loads((told.folder / "data" / f"{one.name}.json").read_bytes())]
+        if one.raw_sha256:
+            found.append(json.loads((told.folder / "data" / f"{one.name}.raw.json").read_bytes()))
+        names.update(redaction.persons_in(found, kept))
+        accounts.update(redaction.accounts_in(found))
+    names = {name for name in names if name.strip() and not redaction.WHOLE.fullmatch(name)}
+    return People(frozenset(names), frozenset(accounts), kept)
 
 
-def _names(told: Story, rooms: set[str]) -> set[str]:
-    """Return the names of people: who planned, did, approved or verified, and every person in the raw answers."""
+def _said(told: Story) -> Iterator[str]:
     people = ticket.people_of(told)
-    found = {name for done in ticket.PEOPLE for name in people[done]}
+    yield from (name for done in ticket.PEOPLE for name in people[done])
     for one in told.looks:
         signed_in, own = one.operator["signed_in"] or {}, one.settings
-        found |= {said.by for said in one.confirmations} | {said.by for said in one.answers}
-        found |= {own.get("spaceiq_admin", ""), own["access_limit"]["approved_by"]}
-        found |= {waiver["approved_by"] for waiver in own.get("exceptions", ())}
-        found |= {signed_in["object_id"]} if signed_in.get("kind") == "person" else set()
-        if one.raw_sha256:
-            found |= set(_persons(json.loads((told.folder / "data" / f"{one.name}.raw.json").read_bytes()), rooms))
-    return {name for name in found if name.strip() and not ADDRESS.fullmatch(name)}
-
-
-def _persons(value: Any, rooms: set[str]) -> Iterator[str]:
-    """Yield the display names that stand beside an account's name; rooms have accounts, too."""
-    if isinstance(value, dict):
-        account, name = value.get("userPrincipalName"), value.get("displayName")
-        if isinstance(account, str) and isinstance(name, str) and account.lower() not in rooms:
-            yield name
-        value = list(value.values())
-    if isinstance(value, list):
-        for one in value:
-            yield from _persons(one, rooms)
+        yield from (said.by for said in (*one.confirmations, *one.answers))
+        yield from (own.get("spaceiq_admin", ""), own["access_limit"]["approved_by"], one.operator["user"])
+        yield from (own["change"].get(who, "") for who in ("approved_by", "planned_by"))
+        yield from (waiver["approved_by"] for waiver in own.get("exceptions", ()))
+        if signed_in.get("kind") == "person":
+            yield signed_in["object_id"]
 
 
 README = """\

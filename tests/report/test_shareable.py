@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import csv
+import html
 import json
+import re
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote, quote_plus, unquote_plus
 
 import pytest
 from typer.testing import CliRunner
 
 from runbook_lib.cli import main
+from runbook_lib.display import frames
 from runbook_lib.errors import ArchiveError
 from runbook_lib.evidence import bagit, seal, verify
 from runbook_lib.model import Confirmation, Finding, Look, Status
 from runbook_lib.report import page as report_page
-from runbook_lib.report import shareable
+from runbook_lib.report import redaction, shareable
 from tests.fake_runs import NOW, SAID, add, new_run, passing, rooms, two_steps
 
 PATTI = {"userPrincipalName": "patti.o'fern@contoso.example", "displayName": "Patti O'Fern", "id": "1"}
@@ -129,3 +134,74 @@ def test_the_command_seals_first_if_need_be_and_the_copy_is_no_run(
     assert [row["tenant"] for row in json.loads(CliRunner().invoke(main.app, ["status", "--json"]).output)] == [
         "contoso"
     ]
+
+
+HOSTILE = [
+    ('Dana "Didi" Admin', "dana_gmail.com#EXT#@contoso.onmicrosoft.example"),
+    ("Back\\slash Guy", "back.slash@contoso.example"),
+    ("Rick & Dee", "r&d!lead@contoso.example"),
+    ("Zoë <script>", "zoë@contoso.example"),
+    ("O'Hara \"x\" & 'y' \\", "o'hara+test@contoso.example"),
+    ("张伟", "zhang=wei@contoso.example"),
+    ("Ann  Two Blanks", "a/b?c@contoso.example"),
+    ("Comma, Sam", "{sam}|x@contoso.example"),
+    ("100% Max", "100%max@contoso.example"),
+]
+
+
+def everywhere(name: str, account: str) -> tuple[Finding, ...]:
+    """Return findings that name somebody in every form that a text of a service may hold."""
+    forms = {
+        "plain": name,
+        "page": html.escape(name),
+        "page twice": html.escape(html.escape(name)),
+        "JSON": json.dumps({"displayName": name, "userPrincipalName": account}),
+        "JSON in letters of its own": json.dumps([name, account], ensure_ascii=False),
+        "link": f"https://portal.example/?who={quote(name, safe='')}&upn={quote_plus(account)}",
+        "account": f"({account}), '{account}'; <{account.upper()}>",
+        "row": f'"{name.replace(chr(34), chr(34) * 2)}","{account}"',
+    }
+    return tuple(
+        Finding("x", f"{form} of {name}", Status.FAIL, f"granted by {words}.") for form, words in forms.items()
+    )
+
+
+def decoded(text: str) -> Iterator[str]:
+    """Yield what a reader of a file may see in it, by programs of his own."""
+    yield text
+    yield html.unescape(text)
+    yield html.unescape(html.unescape(text))
+    yield unquote_plus(html.unescape(text))
+    yield text.replace('""', '"')
+    yield re.sub(r"\\u([0-9a-f]{4})|\\(.)", lambda found: chr(int(found[1], 16)) if found[1] else found[2], text)
+
+
+@pytest.mark.parametrize(("name", "account"), HOSTILE)
+def test_nobody_is_named_in_any_form_in_which_a_name_or_account_may_stand(
+    tmp_path: Path, name: str, account: str
+) -> None:
+    folder = new_run(tmp_path / "outputs")
+    person = {"userPrincipalName": account, "displayName": name, "id": "1"}
+    add(folder, "06_access", *everywhere(name, account), raw={"users": Look("users", NOW, (person, ROOM), 2)})
+    add(folder, "07_sync", passing(), confirmations=(Confirmation("k", f"{name} said so", True, name, NOW, "form"),))
+    table = frames.table("who", [{"who": name, "account": account, "both": f"{name} <{account}>"}], ["who", "account"])
+    add(folder, "05_permissions", passing(), frames=(table, rooms(3)))
+    report_page.write(folder, report_page.read(folder))
+    seal.seal(folder, clock=lambda: NOW)
+    copy = shareable.write(folder, tmp_path / "give")
+    local = account.partition("@")[0]
+    for path in (copy / "data").rglob("*"):
+        seen = list(decoded(path.read_text("utf-8"))) if path.is_file() else []
+        for word in (name, account, local, local.partition("#EXT#")[0]):
+            assert not [text for text in seen if word.lower() in text.lower()], (path.name, word)
+    assert "room1@contoso.example" in (copy / "data/tables/05_permissions.rooms.csv").read_text("utf-8-sig")
+
+
+def test_a_copy_in_which_somebody_would_still_be_named_is_not_made(
+    sealed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(redaction.HOW, ".csv", lambda content, _: content + "Patti O'Fern")
+    with pytest.raises(ArchiveError, match="would still name a person") as refused:
+        shareable.write(sealed, tmp_path / "give")
+    assert "Patti" not in str(refused.value)
+    assert not (tmp_path / "give").exists()
