@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import shutil
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from runbook_lib import errors
 from runbook_lib.batch import process
-from runbook_lib.errors import RunbookError
+from runbook_lib.errors import RunbookError, UsageError
 from runbook_lib.evidence import seal
 from runbook_lib.model import Json, Status
 from runbook_lib.notebook import error_log
@@ -47,11 +48,16 @@ def run_tenant(key: str, steps: Sequence[str], since: str, events: Connection) -
             broke = None if over else _all_steps(key, steps, folder, events.send)
             if found := records.latest(folder):
                 outcome = records.outcome(found)
-                if not over:
+                if not over and not _can_go_on(broke):
                     seal.seal(folder, clock=lambda: datetime.now(UTC))
     except RunbookError as error:
         broke = broke or error
     events.send(ended(key, outcome, broke))
+
+
+def _can_go_on(broke: RunbookError | None) -> bool:
+    """Tell whether a wrong setting stopped the run: it is no evidence yet, and goes on once that is corrected."""
+    return broke is not None and broke.exit_code == UsageError.exit_code
 
 
 def ended(key: str, outcome: Status | None, broke: RunbookError | None) -> Json:
@@ -83,20 +89,28 @@ def unfinished(key: str, since: str) -> Path | None:
         return None
     if presence.is_a_person_s(folders[-1]):
         return None
+    _begin_where_a_setting_stopped_it(folders[-1] / "data" / "batch.json")
     for litter in [*folders[-1].glob(".executing-*"), *folders[-1].rglob(".*.part")]:
         shutil.rmtree(litter) if litter.is_dir() else litter.unlink()
     return folders[-1]
 
 
+def _begin_where_a_setting_stopped_it(batch: Path) -> None:
+    """Take away the log of a batch that stopped at a wrong setting, so that its steps are no longer over."""
+    steps = json.loads(batch.read_bytes())["steps"] if batch.exists() else []
+    if any(one.get("exit_code") == UsageError.exit_code for one in steps):
+        batch.unlink()
+
+
 def _all_steps(key: str, steps: Sequence[str], folder: Path, tell: Callable[[Json], object]) -> RunbookError | None:
     """Execute the notebooks in order; after one that broke only the report still runs, and shows it."""
     broke: RunbookError | None = None
-    log: list[Json] = []
+    ran, log = False, list[Json]()
     batch = folder / "data" / "batch.json"
     for step in steps:
         if step == REPORT and not batch.exists():
             run_folders.write_new(batch, run_folders.to_json({"steps": log}))
-        done = _done(folder, step)
+        done = None if step == REPORT and ran else _done(folder, step)
         if not done and step != REPORT and (broke or batch.exists()):
             log.append({"step": step, "outcome": "not run", "seconds": 0.0, "error": ""})
             continue
@@ -106,7 +120,9 @@ def _all_steps(key: str, steps: Sequence[str], folder: Path, tell: Callable[[Jso
         broke = broke or (None if record else failure)
         seconds = (done.finished - done.started).total_seconds() if done else time.monotonic() - began
         outcome = str(record.outcome if record else "broke")
-        log.append({"step": step, "outcome": outcome, "seconds": round(seconds, 2), "error": str(failure or "")})
+        ran = ran or not done
+        row = {"step": step, "outcome": outcome, "seconds": round(seconds, 2), "error": str(failure or "")}
+        log.append(row | ({"exit_code": failure.exit_code} if failure else {}))
         tell({"event": "step", "tenant": key, **log[-1]})
     return broke
 

@@ -21,9 +21,11 @@ from runbook_lib.batch import plan as batch_plan
 from runbook_lib.batch import pool, tenant
 from runbook_lib.batch.pool import TenantResult
 from runbook_lib.errors import ArchiveError, UsageError
+from runbook_lib.evidence import verify
 from runbook_lib.model import Json, Status
 from runbook_lib.runs import folder as run_folders
 from runbook_lib.runs import lock
+from runbook_lib.runs import record as records
 from runbook_lib.sandbox import server
 from tests import nightly
 
@@ -89,6 +91,28 @@ def test_a_killed_tenant_is_named_and_taken_up_again(keys: list[str], tmp_path: 
     assert nightly.faults(tmp_path / "outputs", keys[:2], STEPS) == []
     began = [event["tenant"] for event in events if event["event"] == "begun"]
     assert sorted(began) == [keys[0], *keys[:2]]
+
+
+@pytest.mark.timeout(600)
+def test_a_run_that_a_wrong_setting_stopped_is_no_evidence_and_goes_on_once_it_is_right(
+    keys: list[str], tmp_path: Path, tenants: tuple[Path, list[str]]
+) -> None:
+    path = tenants[0] / f"{keys[0]}.yaml"
+    right = path.read_text()
+    path.write_text(right.replace("verifier.pem", "gone.pem"))
+    try:
+        [stopped] = batch_plan.run(batch_plan.plan(keys[:1], STEPS), jobs=1, on_event=lambda _: None)
+    finally:
+        path.write_text(right)
+    assert (stopped.exit_code, "gone.pem" in stopped.error) == (2, True)
+    [folder] = run_folders.runs(tmp_path / "outputs", keys[0])
+    assert not run_folders.is_sealed(folder)
+    [again] = batch_plan.run(batch_plan.interrupted(), jobs=1, on_event=lambda _: None, resume=True)
+    assert again.error == ""
+    assert run_folders.runs(tmp_path / "outputs", keys[0]) == [folder]
+    assert verify.verify(folder) == ()
+    assert set(STEPS) <= set(records.latest(folder))
+    assert records.latest(folder)["08_report"].look == 2, "the page tells what is true by now"
 
 
 def stand_in(key: str, _steps: tuple[str, ...], _since: str, events: Connection) -> None:
@@ -181,6 +205,7 @@ def test_two_processes_cannot_work_on_one_tenant(tmp_path: Path) -> None:
 import sys, time
 from pathlib import Path
 from runbook_lib.runs import lock
+from runbook_lib.runs import record as records
 with lock.only_one(Path({str(tmp_path / "contoso")!r})):
     print("held", flush=True)
     time.sleep(60)
