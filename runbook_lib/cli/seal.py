@@ -32,7 +32,7 @@ def seal(
     from runbook_lib.evidence import seal as sealing
     from runbook_lib.evidence import trust, verify
     from runbook_lib.notebook import lab
-    from runbook_lib.report import shareable
+    from runbook_lib.report.share import copy as shareable
     from runbook_lib.runs import folder as run_folders
 
     folder, by = run_folder(target).resolve(), trust.trust(key=key)
@@ -45,10 +45,10 @@ def seal(
         with console(stderr=True).status("Sealing: every file is searched for secrets"):
             found = sealing.close(folder, by, stamped=timestamp, clock=lambda: datetime.now(UTC))
     place = run_folders.home("outputs") / "_shareable" / folder.parent.name / folder.name
-    copy = str(shareable.write(folder, place)) if share else ""
+    given = str(shareable.write(folder, place)) if share else ""
     if as_json:
-        print_json({"folder": str(folder), "seal_sha256": found.seal, "proofs": found.proofs, "shareable": copy})
+        print_json({"folder": str(folder), "seal_sha256": found.seal, "proofs": found.proofs, "shareable": given})
     else:
         words = (f"Sealed {folder}", f"SHA-256 of the seal, for the change ticket: {found.seal}", *found.proofs)
-        words = (*words, f"Copy without names: {copy}") if copy else words
+        words = (*words, f"Copy without names: {given}") if given else words
         say(*words, error=False)

@@ -20,8 +20,9 @@ from runbook_lib.cli import main
 from runbook_lib.errors import ArchiveError, UsageError
 from runbook_lib.evidence import seal
 from runbook_lib.model import Finding, Json, Status
-from runbook_lib.report import controls, shareable, story
+from runbook_lib.report import controls, story
 from runbook_lib.report.oscal import results as oscal
+from runbook_lib.report.share import copy as shareable
 from tests.fake_runs import LIMIT, NOW, SAID, SANDBOX, add, complete, new_run, organization, passing
 
 EXCEPTIONS = [

@@ -20,7 +20,8 @@ from runbook_lib.errors import ArchiveError
 from runbook_lib.evidence import bagit, seal, verify
 from runbook_lib.model import Confirmation, Finding, Look, Status
 from runbook_lib.report import page as report_page
-from runbook_lib.report import redaction, shareable
+from runbook_lib.report.share import copy as shareable
+from runbook_lib.report.share import redaction
 from tests.fake_runs import NOW, SAID, add, new_run, passing, rooms, two_steps
 
 PATTI = {"userPrincipalName": "patti.o'fern@contoso.example", "displayName": "Patti O'Fern", "id": "1"}

@@ -17,8 +17,9 @@ from pathlib import Path
 from runbook_lib.errors import ArchiveError
 from runbook_lib.evidence import bagit, verify
 from runbook_lib.evidence.bagit import INFO, MANIFEST, WITNESSES
-from runbook_lib.report import redaction, sections, story, ticket
-from runbook_lib.report.redaction import People
+from runbook_lib.report import sections, story, ticket
+from runbook_lib.report.share import redaction
+from runbook_lib.report.share.redaction import People
 from runbook_lib.report.story import Story
 
 KEPT = re.compile(r"data/(\d\d_\w+(\.\d+)?\.json|batch\.json|report(\.\d+)?\.html|tables/.+\.csv)")
@@ -100,7 +101,8 @@ def _said(told: Story) -> Iterator[str]:
     yield from (name for done in ticket.PEOPLE for name in people[done])
     for one in told.looks:
         signed_in, own = one.operator["signed_in"] or {}, one.settings
-        yield from (said.by for said in (*one.confirmations, *one.answers))
+        yield from (said.by for said in one.confirmations)
+        yield from (answer.by for answer in one.answers)
         yield from (own.get("spaceiq_admin", ""), own["access_limit"]["approved_by"], one.operator["user"])
         yield from (own["change"].get(who, "") for who in ("approved_by", "planned_by"))
         yield from (waiver["approved_by"] for waiver in own.get("exceptions", ()))
