@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from runbook_lib.cli.terminal import LONGEST_TABLE, AsJson, console, print_json
+from runbook_lib.cli.terminal import LONGEST_TABLE, AsJson, console, print_json, say
 from runbook_lib.errors import UsageError
 from runbook_lib.model import Json, Status, worst
 
@@ -44,6 +45,8 @@ def status(
         print_json(rows)
     else:
         _print(rows, reason)
+    if strangers := [words for one in standings for words in folder.strangers(outputs, one.key, datetime.now(UTC))]:
+        say(*strangers)
     raise typer.Exit(min({row["outcome"].exit_code for row in rows} - {0}, default=0))
 
 

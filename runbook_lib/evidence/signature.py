@@ -18,6 +18,8 @@ from runbook_lib.evidence.bagit import SIGNATURE, TAG_MANIFEST, Fault, Kind
 NAMESPACE = "spaceiq-calendar-runbook-seal"
 """What a signature is for: one made for a mail or a commit proves nothing about a run."""
 
+ARMOR = re.compile(rb"-----BEGIN SSH SIGNATURE-----\n[A-Za-z0-9+/=\n]+\n-----END SSH SIGNATURE-----\n")
+
 
 def fingerprint(key: Path) -> str:
     """Return the SHA-256 fingerprint of `key`, a private or public key file; raise ArchiveError when it is none."""
@@ -53,6 +55,9 @@ def testimony(folder: Path, noted: str, allowed: Path | None) -> Iterator[str | 
             yield Fault(Kind.SIGNATURE, SIGNATURE, f"The run is not signed by anybody in {allowed}.")
         else:
             yield "It is not signed: who rewrites every hash is noticed only by the seal's number in the change ticket."
+        return
+    if not ARMOR.fullmatch((folder / SIGNATURE).read_bytes()):
+        yield Fault(Kind.SIGNATURE, SIGNATURE, "It is not a signature and nothing else, as ssh-keygen writes one.")
         return
     holder, whose = _principal(folder, allowed)
     ask = ("verify", "-f", str(allowed), "-I", holder) if holder else ("check-novalidate",)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from datetime import timedelta
 from pathlib import Path
 
@@ -95,3 +96,11 @@ def test_a_record_in_another_layout_is_read_whole(tmp_path: Path) -> None:
     path = folder / "data" / "00_preflight.json"
     path.write_text(json.dumps(json.loads(path.read_bytes())))
     assert records.outcomes(folder) == {"00_preflight": Status.PASS}
+
+
+def test_a_copy_beside_the_runs_is_named_once_and_not_counted(outputs: Path) -> None:
+    newest = run_folders.runs(outputs, "well")[-1]
+    shutil.copytree(newest, outputs / "well" / f"{newest.name} - Copy")
+    done = CliRunner().invoke(main.app, ["status", "well"])
+    assert done.stderr.count(f"well/{newest.name} - Copy looks like a copy of a run") == 1
+    assert told("well", code=0)[0]["run"] == newest.name
