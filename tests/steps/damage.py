@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -50,18 +50,18 @@ Path_ = tuple[str | int, ...]
 DAMAGES = ("drop", "null", "empty", "collapse", "retype")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Answers:
     """What one step asked of one tenant, and where in it something can be damaged."""
 
     step: str
     tenant: Tenant
     raw: Raw
-    places: Mapping[str, tuple[Path_, ...]] = field(repr=False)
+    places: Mapping[str, tuple[Path_, ...]]
     """By look, where in its rows something can be damaged."""
-    before: Mapping[str, int] = field(repr=False)
+    before: Mapping[str, int]
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return f"{self.step} of {self.tenant.key}"
 
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
-from runbook_lib.forms import ABSENT, GRAPH, Address, Flag, Moment, Rule, Text
+from runbook_lib.forms import ABSENT, EXCHANGE, GRAPH, Address, Flag, Moment, Rule, Text
 from runbook_lib.model import Status
 
 FREE = ("free", "workingelsewhere", "unknown")
@@ -161,18 +161,6 @@ class Denial:
     def code(self) -> str:
         """Return the error's code, empty without one."""
         return (self.body and self.body.error and self.body.error.code) or ""
-
-
-OURS = {"mailbox", "processing", "error"}
-"""Members that the reading script names; the others are Exchange's own, and begin with capitals."""
-
-
-def exchange_name(name: str) -> str:
-    """Return a member's name as the reading script writes it."""
-    return name if name in OURS else "".join(word.capitalize() for word in name.split("_"))
-
-
-EXCHANGE: Any = {"alias_generator": exchange_name}
 
 
 @dataclass(frozen=True, slots=True)
