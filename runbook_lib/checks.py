@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime
+from fnmatch import fnmatchcase
 from typing import Any, Protocol, get_type_hints
 
 from runbook_lib import vendors
@@ -60,7 +61,8 @@ def check(
 
     `looks` names the raw answers it rests on: when one of them was refused the check is `unknown` without being
     asked, and when one is incomplete an `unknown` row is added to what it yields. `optional` names those that it also
-    uses where they are there. Each row of either that could not be read adds an `unknown` of its own.
+    uses where they are there; a `*` in it stands for ids. Each row of either that could not be read adds an `unknown`
+    of its own.
     """
 
     def register(rows: Callable[[Any], Rows]) -> Callable[[Any], Rows]:
@@ -108,7 +110,8 @@ def _findings(one: Check, facts: Facts) -> Iterator[Finding]:
 def _unreadable(one: Check, raw: Raw) -> list[Unreadable]:
     """Return the rows that could not be read, of every look that the check rests on."""
     found: Mapping[str, tuple[Unreadable, ...]] = getattr(raw, "unreadable", {})  # a forms.Reading has them
-    return [row for name in (*one.looks, *one.optional) for row in found.get(name, ())]
+    names = (*one.looks, *one.optional)
+    return [row for name, rows in found.items() if any(fnmatchcase(name, each) for each in names) for row in rows]
 
 
 def accept(findings: Iterable[Finding], waivers: Iterable[Waiver], today: date) -> tuple[Finding, ...]:

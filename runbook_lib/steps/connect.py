@@ -6,14 +6,32 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from runbook_lib import forms
 from runbook_lib.checks import Rows, check
 from runbook_lib.errors import UsageError
+from runbook_lib.forms import GRAPH, Text
 from runbook_lib.model import Raw, Status, Tenant
 
 if TYPE_CHECKING:
     from runbook_lib.clients.graph.client import Graph
 
 CALLS = ("organization", "domains")
+
+
+@dataclass(frozen=True, slots=True)
+class Organization:
+    """The tenant that answers."""
+
+    id: Text
+
+
+@dataclass(frozen=True, slots=True)
+class Domain:
+    """One domain of the tenant."""
+
+    __pydantic_config__ = GRAPH
+    id: Text
+    is_verified: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +66,13 @@ def read(graph: Graph, tenant: Tenant) -> Raw:  # noqa: ARG001 - steps read alik
 
 def parse(raw: Raw, tenant: Tenant) -> Domains:
     """Name what the answers hold."""
+    answers = forms.reading(raw)
     return Domains(
-        raw,
+        answers,
         tenant.domain,
         tenant.tenant_id,
-        tuple(row["id"] for row in raw["organization"].rows),
-        {row["id"].lower(): bool(row.get("isVerified")) for row in raw["domains"].rows},
+        tuple(row.id for row in answers.rows("organization", Organization)),
+        {row.id.lower(): row.is_verified for row in answers.rows("domains", Domain)},
     )
 
 

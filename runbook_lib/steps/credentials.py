@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from runbook_lib import vendors
+from runbook_lib import forms, vendors
 from runbook_lib.checks import Rows, check
 from runbook_lib.display.cards import Card
 from runbook_lib.errors import UsageError
+from runbook_lib.forms import GRAPH, Text
 from runbook_lib.model import Answer, Raw, Status, Tenant
 
 if TYPE_CHECKING:
@@ -20,6 +21,16 @@ if TYPE_CHECKING:
 
 CALLS = ("admin_roles",)
 CORRECT = "Correct admin in the tenant file: the account that will sign in at step 4."
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """One directory role; Graph withholds its name from some sign-ins."""
+
+    __pydantic_config__ = GRAPH
+    id: Text
+    role_template_id: str | None = None
+    display_name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +95,10 @@ def read(graph: Graph, tenant: Tenant) -> Raw:
 
 def parse(raw: Raw, tenant: Tenant) -> AdminRoles:
     """Name the roles; objects whose name Graph withheld keep their id."""
-    rows = raw["admin_roles"].rows
-    return AdminRoles(
-        raw,
-        tenant.admin,
-        {row.get("roleTemplateId") or row["id"]: row.get("displayName") or "name withheld" for row in rows},
-    )
+    answers = forms.reading(raw)
+    roles = answers.rows("admin_roles", Role)
+    held = {one.role_template_id or one.id: one.display_name or "name withheld" for one in roles}
+    return AdminRoles(answers, tenant.admin, held)
 
 
 @check(
