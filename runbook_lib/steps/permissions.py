@@ -70,7 +70,7 @@ def parse(raw: Raw, tenant: Tenant) -> Consent:
     "consent-complete",
     "Both consent screens were accepted",
     looks=("service_principal", "app_role_assignments", "delegated_grants"),
-    optional=("consent_audit",),
+    optional=("consent_audit", "resource *"),
     remedy="Repeat steps 3 to 5 with a fresh activation link and press Accept on both screens.",
 )
 def consent_complete(facts: Consent) -> Rows:
@@ -126,6 +126,7 @@ def _lateness(late: list[Line], facts: Consent) -> tuple[Status, str]:
     "consent-by-planned-admin",
     "What Cronofy needs was granted by the administrator of step 4",
     looks=("service_principal", "app_role_assignments", "delegated_grants", "consent_audit"),
+    optional=("resource *",),
     remedy="Find out who consented and whether that person was meant to; if not, disconnect and begin again at step 1.",
     link="https://entra.microsoft.com/#view/Microsoft_AAD_IAM/AuditLogList.ReactView",
 )

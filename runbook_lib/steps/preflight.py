@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from runbook_lib import forms, vendors
 from runbook_lib.checks import Facts, Rows, check
 from runbook_lib.clients.spaceiq import api as spaceiq
-from runbook_lib.model import NOT_ASKED, Json, Raw, Status, Tenant
+from runbook_lib.forms import Reading
+from runbook_lib.model import NOT_ASKED, Raw, Status, Tenant
 from runbook_lib.steps import connect, credentials, ews
 from runbook_lib.steps.access import grants, limit
 from runbook_lib.steps.sync import matching
@@ -86,6 +87,37 @@ class ConsentPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class Publisher:
+    """Who published an application, as Microsoft verified it."""
+
+    __pydantic_config__ = forms.GRAPH
+    display_name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CronofyApp:
+    """An enterprise application that calls itself Cronofy."""
+
+    __pydantic_config__ = forms.GRAPH
+    id: forms.Text
+    display_name: forms.Text
+    app_id: forms.Text
+    account_enabled: bool
+    app_owner_organization_id: str | None = None
+    verified_publisher: Publisher | None = None
+    app_role_assignment_required: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UserConsent:
+    """A delegated grant of such an application: for one user, or for everybody."""
+
+    __pydantic_config__ = forms.GRAPH
+    scope: str
+    principal_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class App:
     """One enterprise application that calls itself Cronofy; `users` of the tenant consented to it for themselves."""
 
@@ -119,7 +151,7 @@ def read(graph: Graph, tenant: Tenant) -> Raw:
     raw |= {name: graph.look(name) for name in ("cronofy_apps", "licences", "consent_policy")}
     now = datetime.now(UTC)
     raw |= spaceiq.read(tenant, now, now + timedelta(days=1), graph.log)
-    others = [row["id"] for row in raw["cronofy_apps"].rows]
+    others = [row.id for row in forms.rows_of(raw["cronofy_apps"], CronofyApp)]
     return raw | {f"delegated_grants {one}": graph.look("delegated_grants", id=one) for one in others}
 
 
@@ -131,42 +163,39 @@ def parse(raw: Raw, tenant: Tenant) -> tuple[Facts, ...]:
     policies = answers.rows("consent_policy", ConsentPolicy)
     before = Before(
         answers,
-        tuple(_apps(raw, tenant)),
+        tuple(_apps(answers, tenant)),
         tuple(sorted({plan for sku in usable for plan in sku.premium})),
         tuple(name for one in policies for name in one.assigned),
         len(raw["rooms"].rows),
-        matching.spaces(forms.rows_of(raw.get("spaces", NOT_ASKED), matching.Row)),
+        matching.spaces(answers.rows("spaces", matching.Row)),
     )
     others = (one.parse(raw, tenant) for one in (connect, credentials, limit, ews))
     return (*others, before)
 
 
-def _apps(raw: Raw, tenant: Tenant) -> list[App]:
+def _apps(answers: Reading, tenant: Tenant) -> Iterator[App]:
     documented = {tenant.cronofy_app: "the application of the tenant file", **vendors.facts()["cronofy"]["apps"]}
-    found = []
-    for row in raw["cronofy_apps"].rows:
-        own = raw[f"delegated_grants {row['id']}"]
-        users = None if own.refusal else len(_own_consents(own.rows))
-        found.append(
-            App(
-                row["displayName"],
-                row["appId"],
-                documented.get(row["appId"], ""),
-                row.get("accountEnabled") is not False,
-                row.get("appOwnerOrganizationId") or "",
-                (row.get("verifiedPublisher") or {}).get("displayName") or "",
-                bool(row.get("appRoleAssignmentRequired")),
-                users,
-            )
+    for row in answers.rows("cronofy_apps", CronofyApp):
+        own = answers.look(f"delegated_grants {row.id}")
+        grants_of = answers.rows(f"delegated_grants {row.id}", UserConsent)
+        unseen = own.refusal or answers.unreadable.get(f"delegated_grants {row.id}")
+        yield App(
+            row.display_name,
+            row.app_id,
+            documented.get(row.app_id.lower(), ""),
+            row.account_enabled,
+            row.app_owner_organization_id or "",
+            (row.verified_publisher and row.verified_publisher.display_name) or "",
+            bool(row.app_role_assignment_required),
+            None if unseen else len(_own_consents(grants_of)),
         )
-    return found
 
 
-def _own_consents(rows: Iterable[Json]) -> set[str]:
+def _own_consents(found: Iterable[UserConsent]) -> set[str]:
     """Return the users whose own consent holds more than everybody's: an unticked box in step 5 leaves no such one."""
     scopes: dict[str | None, set[str]] = defaultdict(set)
-    for row in rows:
-        scopes[row.get("principalId")].update((row.get("scope") or "").split())
+    for row in found:
+        scopes[row.principal_id].update(row.scope.split())
     everybody = scopes.pop(None, set())
     return {user for user, own in scopes.items() if user and own - everybody}
 
@@ -211,6 +240,7 @@ def cronofy_apps_enabled(facts: Before) -> Rows:
     "no-personal-consents",
     "Nobody's own older consent to Cronofy is left over",
     looks=("cronofy_apps", "delegated_grants"),
+    optional=("delegated_grants *",),
     remedy="Ask those users whether they still connect their own calendar; if not, remove the consent in Entra.",
     link=APPS_PAGE,
 )

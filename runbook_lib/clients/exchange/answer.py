@@ -86,13 +86,20 @@ def sections(look: Look) -> dict[str, Look]:
     A part that Exchange refused, or that the answer does not have, is refused; one with errors is not complete. What
     was asked for each row of a part that is not complete carries that part's words.
     """
-    parts = look.rows[0]["sections"] if look.rows and not look.refusal else {}
+    told = look.rows[0].get("sections") if look.rows and not look.refusal else None
+    parts = {name: part for name, part in told.items() if _is_part(part)} if isinstance(told, dict) else {}
     found: dict[str, Look] = {}
     for name, cmdlet in vendors.facts()["exchange"]["sections"].items():
         found[name] = _section(cmdlet, _without_empty(name, parts), look)
     for name, premise in PREMISES.items():
         found[name] = _resting(found[name], found[premise])
     return {f"exchange {name}": part for name, part in found.items()}
+
+
+def _is_part(part: Any) -> bool:
+    """Tell a part as the script writes it from what an editor, or saving it again, made of it."""
+    shaped = isinstance(part, dict) and isinstance(part.get("rows"), list) and isinstance(part.get("errors"), list)
+    return shaped and all(isinstance(one, str) for one in part["errors"])
 
 
 def _without_empty(name: str, parts: Json) -> Json | None:
@@ -112,7 +119,10 @@ def _resting(part: Look, premise: Look) -> Look:
 
 def _section(cmdlet: str, part: Json | None, look: Look) -> Look:
     if part is None:
-        refusal = look.refusal or "the Exchange answer does not have this part; an older script made it"
+        refusal = (
+            look.refusal
+            or "the Exchange answer does not have this part; an older script made it, or it was saved again"
+        )
         return Look(cmdlet, look.asked_at, refusal=refusal, remedy=look.remedy)
     errors = list(dict.fromkeys(" ".join(one.split()) for one in part["errors"]))
     said = f"Exchange said: {'; '.join(errors[:3]).removesuffix('.')}. {look.remedy}" if errors else look.remedy

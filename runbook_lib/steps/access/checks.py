@@ -92,6 +92,7 @@ def cronofy_present(facts: Access) -> Rows:
     "application-permissions-granted",
     "Every documented application permission is granted",
     looks=("service_principal", "app_role_assignments"),
+    optional=("resource *",),
     remedy="Repeat steps 3 to 5 and accept both consent screens.",
     link=PORTAL,
 )
@@ -112,6 +113,7 @@ def application_permissions_granted(facts: Access) -> Rows:
     "delegated-permissions-granted",
     "Every documented delegated permission is granted for the whole tenant",
     looks=("service_principal", "delegated_grants"),
+    optional=("resource *",),
     remedy="Repeat steps 3 to 5 and accept both consent screens.",
     link=PORTAL,
 )
@@ -133,6 +135,7 @@ def _granted(line: Line, facts: Access) -> tuple[Status, str]:
     "no-extra-permissions",
     "Cronofy holds nothing beyond what is documented",
     looks=("service_principal", "app_role_assignments", "delegated_grants"),
+    optional=("resource *",),
     remedy="Ask Cronofy why it holds this; if nobody can say, remove it in the Entra admin center under Permissions.",
     link=PORTAL,
 )
@@ -154,6 +157,7 @@ def no_extra_permissions(facts: Access) -> Rows:
     "cronofy-in-use",
     "Cronofy has signed in since it was granted access",
     looks=("service_principal", "app_role_assignments", "last_use"),
+    optional=("resource *",),
     remedy="Wait for the first sync; if there is still no sign-in a day after the consent, repeat steps 3 to 5.",
     link=PORTAL,
 )

@@ -160,6 +160,7 @@ def outsiders_refused(facts: Limit) -> Rows:
     "no-wider-grant",
     "Nothing beside the limit opens more",
     looks=("service_principal", "app_role_assignments", "exchange authorizations"),
+    optional=("resource *",),
     remedy="With RBAC, remove Calendars.ReadWrite in Entra once Cronofy agrees; with a policy, remove the RBAC role.",
     link=PORTAL,
 )
@@ -236,6 +237,7 @@ def limit_took_effect(facts: Limit) -> Rows:
     "limit-before-consent",
     "The limit stood before the consent",
     looks=("service_principal", "app_role_assignments", "exchange policies"),
+    optional=("resource *",),
     remedy="Between consent and limit every calendar was open: ask Cronofy which accounts it synchronised.",
     link="https://docs.cronofy.com/calendar-admins/faqs/ews-migration",
 )
