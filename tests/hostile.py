@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import codecs
+import json
+from collections.abc import Callable
+from html import escape
+from urllib.parse import quote
+
 SCRIPT = "window.fired=(window.fired||0)+1"
 
 _URLS = (
@@ -115,3 +122,48 @@ _SIGNS = (
 )
 CORPUS = tuple(one.format(SCRIPT) for one in (*_URLS, *_TAGS)) + _SIGNS
 """A hundred and more; each that could run, would count in `window.fired`."""
+
+
+def base64_deep(value: str, times: int) -> str:
+    """Return `value` so often in base64, each time with something before it."""
+    for _ in range(times):
+        value = base64.b64encode(f"so {value}".encode()).decode()
+    return value
+
+
+ECHOES: dict[str, Callable[[str], str]] = {
+    "plain": str,
+    "inside a sentence": lambda one: f"The token {one} is not valid.",
+    "upper case": str.upper,
+    "lower case": str.lower,
+    "swapped case": str.swapcase,
+    "backwards": lambda one: one[::-1],
+    "dotted": ".".join,
+    "spaced": " ".join,
+    "dashed": "-".join,
+    "with zero width signs": "\u200b".join,
+    "a line each": "\n".join,
+    "quoted letters": lambda one: ",".join(f"'{letter}'" for letter in one),
+    "JSON escapes": lambda one: "".join(f"\\u{ord(letter):04x}" for letter in one),
+    "JSON in JSON": lambda one: json.dumps(json.dumps("".join(f"\\u{ord(letter):04x}" for letter in one))),
+    "hex escapes": lambda one: "".join(f"\\x{ord(letter):02x}" for letter in one),
+    "HTML entities": lambda one: "".join(f"&#{ord(letter)};" for letter in one),
+    "HTML entities in hex": lambda one: "".join(f"&#x{ord(letter):x};" for letter in one),
+    "HTML entities of entities": lambda one: escape("".join(f"&#{ord(letter)};" for letter in one)),
+    "percent": lambda one: "".join(f"%{ord(letter):02X}" for letter in one),
+    "percent of percent": lambda one: quote("".join(f"%{ord(letter):02X}" for letter in one), safe=""),
+    "quoted printable": lambda one: "".join(f"={ord(letter):02X}" for letter in one),
+    "hex": lambda one: one.encode().hex(),
+    "hex with colons": lambda one: one.encode().hex(":"),
+    "numbers": lambda one: ", ".join(map(str, one.encode())),
+    "base64": lambda one: base64.b64encode(one.encode()).decode(),
+    "base64 in the middle": lambda one: base64.b64encode(f"user:{one}!".encode()).decode(),
+    "base64 backwards": lambda one: base64.b64encode(one[::-1].encode()).decode(),
+    "base64 five deep": lambda one: base64_deep(one, 5),
+    "base64 for addresses": lambda one: base64.urlsafe_b64encode(f"\xff\xfe{one}".encode()).decode(),
+    "base32": lambda one: base64.b32encode(f"x{one}".encode()).decode(),
+    "rot13": lambda one: codecs.encode(one, "rot13"),
+    "two bytes a letter": lambda one: base64.b64encode(one.encode("utf-16")).decode(),
+    "hex of base64": lambda one: base64.b64encode(one.encode()).hex(),
+}
+"""How a service may say back what it was sent."""

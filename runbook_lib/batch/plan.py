@@ -161,7 +161,7 @@ def _log(plan: Plan, on_event: Callable[[Json], None]) -> Iterator[Callable[[Jso
     """Give what logs an event, then hands it on; a resumed batch goes on in its own log."""
     path = _logs() / f"{plan.name}.jsonl"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        run_folders.make(path.parent)
         opened = path.open("a", encoding="utf-8")
     except OSError as error:
         raise run_folders.unwritable(path, error) from error

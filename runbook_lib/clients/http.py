@@ -18,6 +18,7 @@ import requests
 import truststore
 from requests.adapters import HTTPAdapter
 
+from runbook_lib.display import scrub
 from runbook_lib.errors import Unreachable
 from runbook_lib.model import Cloud
 
@@ -102,13 +103,28 @@ class _Session(requests.Session):
         return merged
 
     def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
-        """Send one request; raises Unreachable, in words, for whatever the network does."""
+        """Send one request, scrub its answer; raises Unreachable, in words, for whatever the network does."""
         options |= {"allow_redirects": False, "timeout": options.get("timeout") or TIMEOUT}
         try:
-            return super().send(request, **options)
+            answer = super().send(request, **options)
         except OSError as error:  # requests' own errors, and a file of certificates that is not there
             _read_trust.cache_clear()  # which somebody may correct before the next try
             raise unreachable(error, urlsplit(request.url or "").netloc) from error
+        return answer if options.get("stream") else _scrubbed(answer)
+
+
+def _scrubbed(answer: requests.Response) -> requests.Response:
+    """Return an answer without the secrets that this program was given or has just sent: nothing of it is kept.
+
+    A hash of its body in a log is thus the hash of what we kept.
+    """
+    sent = str(answer.request.headers.get("Authorization", "")).partition(" ")[2]
+    held = [*scrub.given(), sent]
+    answer._content = scrub.answer(answer.content, held)
+    if scrub.holds("\n".join(answer.headers.values()).encode("utf-8", "replace"), held):
+        for name, value in answer.headers.items():
+            answer.headers[name] = scrub.text(value, held)
+    return answer
 
 
 def session(cloud: Cloud) -> requests.Session:

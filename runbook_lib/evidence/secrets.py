@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import base64
 import binascii
-import os
 import re
 import zipfile
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from io import BytesIO
 from itertools import accumulate
 from pathlib import Path
-from urllib.parse import quote, quote_plus, unquote_to_bytes
+from urllib.parse import unquote_to_bytes
 
+from runbook_lib.display import scrub
 from runbook_lib.evidence import bagit
 
 Patterns = Mapping[str, re.Pattern[bytes]]
@@ -56,9 +56,7 @@ BORROWED = (
     "aws azure_storage_key basic_auth github_token gitlab_token npm openai private_key pypi_token sendgrid slack stripe"
 )
 """The modules of detect-secrets whose patterns cannot meet a GUID, a hash or a picture by chance."""
-SECRET_VARIABLES = ("_TOKEN", "_PASSWORD", "_SECRET")
-SHORTEST = 8
-"""Known values that are shorter occur by chance."""
+GIVEN = "a secret that this program was given"
 DEEPEST = 3
 """How often something may be encoded in something encoded."""
 BASE64 = b"".join(b"x" if chr(byte).isascii() and re.match(r"[\w+/-]", chr(byte)) else b" " for byte in range(256))
@@ -87,26 +85,27 @@ def leaks(folder: Path, links: Iterable[str], known: Iterable[str] | None = None
     patterns = dict(known_forms())
     if hosts:
         patterns["an activation link with its query"] = re.compile(link)
-    values = [form for value in (given() if known is None else known) for form in _forms(value)]
-    if values:
-        patterns["a secret that this program was given"] = re.compile(b"|".join(map(re.escape, values)))
+    values = tuple(scrub.given() if known is None else known)
     return [
         Leak(path.relative_to(folder).as_posix(), line, kind)
         for path in sorted(bagit.files(folder))
         if path.is_file()
-        for line, kind in dict.fromkeys(_in_file(path.read_bytes(), patterns))
+        for line, kind in dict.fromkeys(_in_file(path.read_bytes(), patterns, values))
     ]
 
 
-def _in_file(content: bytes, patterns: Patterns) -> Iterator[tuple[int, str]]:
+def _in_file(content: bytes, patterns: Patterns, known: Collection[str]) -> Iterator[tuple[int, str]]:
     if content.startswith(b"PK") and zipfile.is_zipfile(BytesIO(content)):  # a workbook
         with zipfile.ZipFile(BytesIO(content)) as parts:
             for name in parts.namelist():
-                yield from _in_file(parts.read(name), patterns)
+                yield from _in_file(parts.read(name), patterns, known)
+    if scrub.holds(content, known):
+        lines = [number for number, line in enumerate(content.split(b"\n"), 1) if scrub.holds(line, known)]
+        yield from ((number, GIVEN) for number in lines or [1])
     for at, kind in _in_bytes(content, patterns, 0):
         yield content.count(b"\n", 0, at) + 1, kind
     if b"\0" in content:  # text of two bytes a letter
-        yield from _in_file(content.replace(b"\0", b""), patterns)
+        yield from _in_file(content.replace(b"\0", b""), patterns, ())
 
 
 def _in_bytes(content: bytes, patterns: Patterns, depth: int) -> Iterator[tuple[int, str]]:
@@ -147,25 +146,6 @@ def _unbase64(run: bytes) -> bytes:
         return base64.b64decode(whole[: len(whole) // 4 * 4])
     except binascii.Error:
         return b""
-
-
-def _forms(value: str) -> Iterator[bytes]:
-    """Yield `value` as it may stand in a file: plain, in an address, in hex, and in base64 wherever it begins there."""
-    plain = value.encode()
-    if len(plain) < SHORTEST:
-        return
-    yield from {plain, quote(value, safe="").encode(), quote_plus(value).encode(), plain.hex().encode()}
-    yield plain.hex().upper().encode()
-    for before in range(3):
-        code = base64.b64encode(b"\0" * before + plain)
-        middle = code[-(-before * 8 // 6) : (before + len(plain)) * 8 // 6]  # the letters that only `plain` decides
-        yield from {middle, middle.translate(bytes.maketrans(b"+/", b"-_"))}
-
-
-def given() -> list[str]:
-    """Return the secrets that this program was given by its environment."""
-    own = (name for name in os.environ if name.startswith("RUNBOOK_") and name.endswith(SECRET_VARIABLES))
-    return [*(os.environ[name] for name in own), *os.environ.get("RUNBOOK_NOTIFY", "").split()]  # addresses with keys
 
 
 @cache

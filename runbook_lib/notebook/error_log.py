@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import re
 import traceback
-from collections.abc import Iterable
+from collections.abc import Collection
 from datetime import UTC, datetime
 from functools import partial
 from logging.handlers import RotatingFileHandler
@@ -16,13 +16,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from runbook_lib.display import scrub
+from runbook_lib.display.markup import printable
 from runbook_lib.errors import CloudError, RunbookError
 from runbook_lib.evidence import secrets
 from runbook_lib.runs import folder as run_folders
 
 LARGEST = 500_000
 """Bytes of a log before a new one is begun; one older log is kept."""
-MASK = "[left out]"
 SECRETS = tuple(re.compile(pattern.decode()) for pattern in secrets.OURS.values())
 QUERY = re.compile(r"(https?://[^\s\"'<>?]*\?)[^\s\"'<>]+")
 """What follows the address in a link: activation links and sign-ins carry their secret there."""
@@ -73,7 +74,7 @@ def logged(folder: Path, step: str, error: Exception) -> str:
     lines = "".join(traceback.format_exception(error))
     text = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC {step}\n{scrubbed(lines)}"
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
+        run_folders.make(place.parent)
         handler = RotatingFileHandler(place, maxBytes=LARGEST, backupCount=1, encoding="utf-8")
         handler.emit(logging.LogRecord("runbook", logging.ERROR, step, 0, text, None, None))
         handler.close()
@@ -82,10 +83,9 @@ def logged(folder: Path, step: str, error: Exception) -> str:
     return place.relative_to(run_folders.home("outputs").parent).as_posix()
 
 
-def scrubbed(text: str, known: Iterable[str] | None = None) -> str:
+def scrubbed(text: str, known: Collection[str] | None = None) -> str:
     """Return `text` without what looks like a secret, and without the secrets that this program was given."""
-    for value in filter(None, secrets.given() if known is None else known):
-        text = text.replace(value, MASK)
+    text = scrub.text(printable(text), scrub.given() if known is None else known)
     for secret in (*SECRETS, LONG):
-        text = secret.sub(MASK, text)
-    return QUERY.sub(rf"\1{MASK}", text)
+        text = secret.sub(scrub.MASK, text)
+    return QUERY.sub(rf"\1{scrub.MASK}", text)

@@ -40,7 +40,7 @@ def prepare(key: str, now: datetime) -> Path:
         copy = folder / "data" / f"{step}.ipynb"
         if step != "09_portfolio" and not copy.exists():
             run_folders.write_new(copy, _working_copy(NOTEBOOKS / copy.name, {"tenant": key, "run_id": folder.name}))
-    _checkpoints(folder).mkdir(parents=True, exist_ok=True)  # else JupyterLab takes a folder that runs share
+    run_folders.make(_checkpoints(folder))  # else JupyterLab takes a folder that runs share
     return folder
 
 

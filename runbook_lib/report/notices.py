@@ -209,7 +209,7 @@ def _keep(outputs: Path, name: str, value: dict[str, Any]) -> None:
     """Replace the file in one piece, so that a crash leaves the old one."""
     path = outputs / "_notices" / name
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        folder.make(path.parent)
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as file:
             file.write(folder.to_json(value))
         Path(file.name).replace(path)

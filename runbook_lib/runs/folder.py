@@ -42,6 +42,18 @@ def home(name: str) -> Path:
     return Path(override) if override else Path(__file__).resolve().parents[2] / name
 
 
+def make(folder: Path, *, new: bool = False) -> None:
+    """Make a folder, and those above it that lack, readable for its user alone: tenants' names and errors stand in it.
+
+    Below a folder that its group may write, which is how a team shares one, it is for that group. Raises
+    FileExistsError for one that must be `new`, OSError where it cannot be made.
+    """
+    if not folder.parent.is_dir():
+        make(folder.parent)
+    shared = folder.parent.stat().st_mode & stat.S_IWGRP
+    folder.mkdir(0o770 if shared else 0o700, exist_ok=not new)
+
+
 def look_name(step: str, look: int) -> str:
     """Return the stem that all files of this look at `step` share."""
     return step if look == 1 else f"{step}.{look}"
@@ -52,7 +64,7 @@ def new_run(tenant_folder: Path, now: datetime) -> Path:
     name = f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
     folder = tenant_folder / name
     try:
-        (folder / "data").mkdir(parents=True)
+        make(folder / "data", new=True)
     except OSError as error:
         raise unwritable(folder, error) from error
     return folder

@@ -23,7 +23,7 @@ def only_one(folder: Path) -> Iterator[None]:
     Raises Held when another process works there, ArchiveError where nothing can be written or the share knows no locks.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        run_folders.make(folder)
     except OSError as error:
         raise run_folders.unwritable(folder, error) from error
     with held(folder / ".lock", wait_seconds=0):

@@ -115,7 +115,7 @@ def outputs(folder: Path | None = None) -> Iterator[Row]:
     """Try to write where the runs are kept, and measure the space there."""
     place = folder or run_folders.home("outputs")
     try:
-        place.mkdir(parents=True, exist_ok=True)
+        run_folders.make(place)
         with tempfile.TemporaryFile(dir=place) as file:
             file.write(b"x")
     except OSError as error:

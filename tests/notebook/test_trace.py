@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
+from runbook_lib.display import scrub
 from runbook_lib.errors import GateClosed, RunbookError, Unreachable
 from runbook_lib.notebook import error_log
 from runbook_lib.sandbox.world.sign_ins import opaque
@@ -80,7 +81,7 @@ def test_no_secret_reaches_the_log_or_the_notebook(
     said = " ".join(error_log.told(error, error_log.logged(folder, "07_sync", error)))
     assert hidden not in error_log.path(folder).read_text(encoding="utf-8")
     assert hidden not in said
-    assert error_log.MASK in said
+    assert scrub.MASK in said
 
 
 def test_the_log_is_kept_small(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

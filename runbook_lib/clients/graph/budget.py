@@ -16,7 +16,7 @@ from datetime import datetime
 from pathlib import Path
 
 from runbook_lib import vendors
-from runbook_lib.runs import lock
+from runbook_lib.runs import folder, lock
 
 VARIABLE = "RUNBOOK_BUDGETS"
 """The folder with a file for each app, in the environment of a batch's processes."""
@@ -64,7 +64,7 @@ class Budget:
 
     @contextmanager
     def _state(self) -> Iterator[_State]:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        folder.make(self.path.parent)
         with lock.held(self.path.with_suffix(".lock"), wait_seconds=LOCK_SECONDS):
             state = self._read()
             yield state
