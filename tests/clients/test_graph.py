@@ -141,7 +141,7 @@ def places(
         (250, 250, True, "250 of 250", True),
         (250, 100, True, "250 of 250", True),  # a count of the page, not of the population
         (50, 60, True, "50 of 60", False),
-        (100, 100, False, "100 of 100", True),
+        (100, 100, False, "100 of ?", False),  # is it the count of all, or of the page that came again?
         (250, 250, False, "100 of 250", False),
         (99, None, True, "99 of 99", True),
         (250, None, True, "250 of 250", True),
@@ -157,6 +157,40 @@ def test_room_lists_are_read_to_the_count_or_called_incomplete(
     look = graph.look("rooms")
     assert (look.population, look.complete) == (seen, complete)
     assert len({row["emailAddress"] for row in look.rows}) == len(look.rows)
+
+
+@pytest.mark.parametrize(("pages", "complete"), [(1, False), (2, False), (3, True)])
+def test_a_full_page_that_comes_again_is_not_all_unless_the_count_is_that_of_all(pages: int, complete: bool) -> None:
+    """The count may be the page's own; once it is larger than a page it cannot be."""
+    size = 100 if pages < 3 else 200
+    each = [[{"emailAddress": f"r{number}@x"} for number in range(at * 100, at * 100 + 100)] for at in range(2)]
+    last = min(pages, 2) - 1
+    rows = [*each[: last + 1], each[last]]
+    graph, _, _ = scripted(*(answer({"@odata.count": size, "value": page}) for page in rows))
+    assert graph.look("rooms").complete is complete
+
+
+@pytest.mark.parametrize("count", ["many", None, [], {}, True, 1.5])
+def test_a_count_that_is_no_number_is_told_and_costs_its_look(count: object) -> None:
+    graph, _, _ = scripted(answer({"@odata.count": count, "value": [{"id": "a"}]}))
+    assert "count that is no number" in graph.look("cronofy_apps").refusal
+
+
+def test_a_count_that_is_written_as_text_counts() -> None:
+    graph, _, _ = scripted(answer({"@odata.count": "3", "value": [{"id": "a"}]}))
+    assert graph.look("cronofy_apps").population == "1 of 3"
+
+
+@pytest.mark.parametrize("link", [7, ["x"], {"href": "x"}])
+def test_a_link_that_is_none_is_told(link: object) -> None:
+    graph, _, _ = scripted(answer({"value": [{"id": "a"}], "@odata.nextLink": link}))
+    assert "a link that is none" in graph.look("domains").refusal
+
+
+@pytest.mark.parametrize("row", [None, "a", [], 7])
+def test_what_is_no_row_stays_for_whoever_reads_the_rows(row: object) -> None:
+    graph, _, _ = scripted(answer({"value": [{"id": "a"}, row]}))
+    assert graph.look("domains").rows == ({"id": "a"}, {"unreadable": row})
 
 
 def test_short_pages_are_no_end_while_the_count_says_more() -> None:

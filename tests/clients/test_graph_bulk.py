@@ -239,3 +239,33 @@ def test_an_error_in_a_later_chunk_is_not_swallowed() -> None:
     look = graph.look_schedules("free_busy", mailboxes(200), START, END)
     assert re.search("409 Conflict", look.refusal)
     assert (look.complete, bool(look.remedy)) == (False, True)
+
+
+@pytest.mark.parametrize("responses", [None, "x", [None], [{"id": 0, "status": 200}], [{"id": "0"}], {"id": "0"}])
+def test_a_batch_that_is_answered_in_another_form_costs_its_look_and_says_so(responses: object) -> None:
+    graph, _, _ = scripted(lambda _: answer({"responses": responses}))
+    assert "answered otherwise than asked" in graph.look_each("room_calendar", mailboxes(1)).refusal
+
+
+@pytest.mark.parametrize(
+    ("row", "kept"),
+    [
+        ({"availabilityView": "0"}, {"availabilityView": "0", "scheduleItems": []}),
+        ({"scheduleId": None}, {"scheduleId": None, "scheduleItems": []}),
+        (None, {"scheduleItems": []}),
+    ],
+)
+def test_a_schedule_without_a_name_stays_for_whoever_reads_it_and_the_look_is_not_complete(
+    row: object, kept: Json
+) -> None:
+    graph, _, _ = scripted(lambda _: answer({"value": [row]}))
+    look = graph.look_schedules("free_busy", mailboxes(1), START, END)
+    assert (look.rows, look.complete) == ((kept,), False)
+
+
+@pytest.mark.parametrize("items", [{"status": "busy"}, "busy", 7, [None], ["busy"]])
+def test_entries_that_are_none_are_never_taken_for_a_free_calendar(items: object) -> None:
+    name = mailboxes(1)[0]
+    graph, _, _ = scripted(lambda _: answer({"value": [{"scheduleId": name, "scheduleItems": items}]}))
+    (row,) = graph.look_schedules("free_busy", mailboxes(1), START, END).rows
+    assert row["scheduleItems"] != []

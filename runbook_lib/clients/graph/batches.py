@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import count
+from typing import Any
 
+from runbook_lib import forms
 from runbook_lib.clients.graph.answers import Reply, reply
 from runbook_lib.clients.graph.budget import concerns_the_app
 from runbook_lib.clients.graph.paging import Ask, Seen, rows_of
@@ -41,8 +44,8 @@ def _batch(ask: Ask, throttle: Throttle, clock: Callable[[], datetime], paths: S
     waiting = {str(number): path for number, path in enumerate(paths)}
     for tries in count():
         requests = [{"id": key, "method": "GET", "url": path} for key, path in waiting.items()]
-        answers = ask("/$batch", {"requests": requests}).get("responses", [])
-        got = {str(one["id"]): reply(one["status"], one.get("headers", {}), one.get("body")) for one in answers}
+        responses = _responses(ask("/$batch", {"requests": requests}))
+        got = {one.id: reply(one.status, one.headers or {}, one.body) for one in responses}
         done |= {key: one for key, one in got.items() if not one.transient}
         busy = [one for key, one in got.items() if one.transient and key in waiting]
         waiting = {key: path for key, path in waiting.items() if key not in done}
@@ -56,6 +59,24 @@ def _batch(ask: Ask, throttle: Throttle, clock: Callable[[], datetime], paths: S
         except CloudError:
             break
     return [done.get(str(number)) for number in range(len(paths))]
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """The answer to one request of a batch."""
+
+    id: str
+    status: int
+    headers: dict[str, str] | None = None
+    body: Any = None
+
+
+def _responses(answer: Json) -> tuple[Response, ...]:
+    said = answer.get("responses")
+    found, off = forms.read("$batch", said if isinstance(said, list) else [said], Response)
+    if off:
+        raise GraphError(f"Microsoft Graph answered otherwise than asked: {off[0].saw}.", status=200, code="unreadable")
+    return found
 
 
 def question(start: datetime, end: datetime, interval_minutes: int) -> Body:
@@ -101,9 +122,10 @@ def read_schedules(ask: Ask, askers: Sequence[str], body: Body, mailboxes: Seque
     with ThreadPoolExecutor(LIMITS["mailbox_at_once"]) as pool:
         for more in pool.map(partial(_schedules, ask, asker, body), others):
             rows += more
-    by_name = {row["scheduleId"].lower(): row for row in rows}
+    by_name = {row["scheduleId"].lower(): row for row in rows if isinstance(row.get("scheduleId"), str)}
     found = [by_name[mailbox.lower()] for mailbox in mailboxes if mailbox.lower() in by_name]
-    return Seen(found, len(mailboxes), len(found) == len(mailboxes))
+    nameless = [row for row in rows if not isinstance(row.get("scheduleId"), str)]
+    return Seen([*found, *nameless], len(mailboxes), len(found) == len(mailboxes))
 
 
 def _schedules(ask: Ask, asker: str, body: Body, mailboxes: Sequence[str]) -> list[Json]:
@@ -122,8 +144,11 @@ def _schedules(ask: Ask, asker: str, body: Body, mailboxes: Sequence[str]) -> li
 
 
 def _times_only(row: Json) -> Json:
-    items = [_keep(item, KEPT_OF_ITEM) for item in row.get("scheduleItems") or ()]
-    return {**_keep(row, KEPT), "scheduleItems": items}
+    items = row.get("scheduleItems") or []
+    if not isinstance(items, list):
+        return {**_keep(row, KEPT), "scheduleItems": "unreadable"}
+    kept = [_keep(item, KEPT_OF_ITEM) if isinstance(item, dict) else None for item in items]
+    return {**_keep(row, KEPT), "scheduleItems": kept}
 
 
 def _keep(row: Mapping[str, object], names: Sequence[str]) -> Json:

@@ -62,13 +62,13 @@ def read_all(ask: Ask, path: str, *, skip: bool) -> Seen:
     The next page is where the answer's link says. Without a link a list is at its end, except where `skip`: room
     lists hand out 100 rows and no link, so they are asked again with $skip until the count is reached and a page is
     not full (https://learn.microsoft.com/graph/api/place-list). A page that brings nothing new, or a link that leads
-    back, ends the reading: incomplete, unless the count says that nothing is missing.
+    back, ends the reading: incomplete, unless a count that cannot be the page's own says that nothing is missing.
     """
     headers = {"ConsistencyLevel": "eventual"} if COUNT in path else {}  # links do not carry it: sent each time
     size = LIMITS["places_page"]
     following = f"{path}?$top={size}&{COUNT}" if skip else path
     seen, known, asked = Seen(), set[str](), set[str]()
-    stuck = False
+    stuck, counted = False, None
     while following and not stuck:
         asked.add(following)
         page = ask(following, headers=headers)
@@ -76,22 +76,46 @@ def read_all(ask: Ask, path: str, *, skip: bool) -> Seen:
         new = {_identity(row): row for row in rows if _identity(row) not in known}
         known |= new.keys()
         seen.rows += new.values()
-        if (counted := page.get("@odata.count", seen.total)) is not None:
+        counted = _count(page) if "@odata.count" in page else counted
+        if counted is not None:
             seen.total = max(counted, len(seen.rows))  # some count the page, not the population
-        following = page.get("@odata.nextLink", "")
+        following = _link(page)
         stuck = following in asked or bool(rows and not new)
         if skip and rows and not following and (len(rows) >= size or _missing(seen)):
             following = f"{path}?$top={size}&$skip={len(seen.rows)}&{COUNT}"
-    seen.complete = not _missing(seen) and not (stuck and seen.total is None)
+    known_whole = counted is not None and counted == len(seen.rows) > len(rows)
+    seen.complete = not _missing(seen) and (known_whole or not stuck)
+    if stuck and not _missing(seen) and not known_whole:
+        seen.total = None  # the count may be the page's own
     return seen
 
 
+def _count(page: Json) -> int:
+    """Return the population as a page counts it; a count that is none leaves nobody to say what is missing."""
+    said = page["@odata.count"]
+    if isinstance(said, str) and said.isdecimal():
+        return int(said)
+    if not isinstance(said, int) or isinstance(said, bool):
+        raise GraphError("Microsoft Graph answered with a count that is no number.", status=200, code="unreadable")
+    return said
+
+
+def _link(page: Json) -> str:
+    link = page.get("@odata.nextLink") or ""
+    if not isinstance(link, str):
+        raise GraphError("Microsoft Graph answered with a link that is none.", status=200, code="unreadable")
+    return link
+
+
 def rows_of(page: Json) -> list[Json]:
-    """Return the rows of one page; an answer without a list is an error, never an empty list."""
+    """Return the rows of one page; an answer without a list is an error, never an empty list.
+
+    What is no row in it stays, wrapped up, for whoever reads the rows.
+    """
     rows = page.get("value")
     if not isinstance(rows, list):
         raise GraphError("Microsoft Graph answered without the list it was asked for.", status=200, code="unreadable")
-    return rows
+    return [row if isinstance(row, dict) else {"unreadable": row} for row in rows]
 
 
 def _missing(seen: Seen) -> bool:
