@@ -399,6 +399,8 @@ RUN_NOT_IMPORTED = {
 }
 
 
+WITH_PYDANTIC = ("pydantic_core", "typing_extensions")
+"""Its own parts, which come with it."""
 AZURE = {"core": "azure-storage-blob", "identity": "azure-identity", "storage": "azure-storage-blob"}
 """Which distribution brings a part of the namespace `azure`; azure-core comes with each."""
 
@@ -408,6 +410,7 @@ def test_the_dependencies_are_what_the_library_imports() -> None:
     found = set()
     for name in {name for tree in modules().values() for name in imports(tree)}:
         top, _, inner = name.partition(".")
+        top = "pydantic" if top in WITH_PYDANTIC else top
         if top not in {*sys.stdlib_module_names, "runbook_lib"}:
             found.add(AZURE[inner.split(".")[0]] if top == "azure" else canonicalize_name(packages[top][0]))
     wishes = [*PROJECT["project"]["dependencies"], *itertools.chain.from_iterable(EXTRAS.values())]

@@ -25,6 +25,7 @@ from runbook_lib.notebook import lab
 from runbook_lib.runs import folder as run_folders
 from runbook_lib.runs import record as records
 from runbook_lib.sandbox import server
+from runbook_lib.sandbox.exchange import answers
 from runbook_lib.sandbox.server import Sandbox
 from tests.evening import Evening, jupyterlab, new_page
 from tests.programs import chromium
@@ -247,6 +248,15 @@ class Walk:
         self.evening.confirm("I compared the table", TOBIAS)
         self.finish("06_access")
 
+    def look_again(self) -> None:
+        """Ask Exchange and export SpaceIQ's rooms anew: step 7 wants both younger than the change."""
+        place, tenant = self.file.parent.parent, self.sandbox.world.tenant(KEY)
+        assert tenant
+        fresh = answers.answer(tenant, datetime.now(UTC), answers.plan(KEY, finished="0m"))
+        (place / ".sandbox" / "exchange" / f"{KEY}.json").write_text(json.dumps(fresh), encoding="utf-8")
+        for folder in (place, place / "batch"):
+            (folder / "parameters" / f"{KEY}.spaceiq.csv").touch()
+
     def sync_and_report(self) -> None:
         """Step 7 and the report; then a second look at step 7 stands beside the first."""
         self.begin("07_sync")
@@ -294,6 +304,7 @@ def test_an_evening_from_the_first_card_to_the_seal_and_the_same_as_a_batch(
             walk.activate()
             walk.consent()
             walk.review()
+            walk.look_again()
             walk.sync_and_report()
         sealed = CliRunner().invoke(main.app, ["seal", KEY])
         assert sealed.exit_code == 0, (sealed.output, sealed.exception)

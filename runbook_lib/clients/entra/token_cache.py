@@ -9,10 +9,12 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
+
+import platformdirs
 
 from runbook_lib.errors import UsageError
 from runbook_lib.model import Json, Tenant
@@ -87,14 +89,9 @@ def _no_store(error: Exception) -> str:
     return f"{NO_STORE} ({first or type(error).__name__})"
 
 
-def folder(environment: Mapping[str, str] = os.environ, platform: str = sys.platform) -> Path:
+def folder() -> Path:
     """Return this user's folder for what the runbook keeps between its runs, by the platform's convention."""
-    home = Path.home()
-    if platform == "win32":
-        return Path(environment.get("LOCALAPPDATA") or home / "AppData" / "Local") / NAME
-    if platform == "darwin":
-        return home / "Library" / "Application Support" / NAME
-    return Path(environment.get("XDG_STATE_HOME") or home / ".local" / "state") / NAME
+    return Path(platformdirs.user_state_path(NAME, appauthor=False))
 
 
 def encrypted(path: str) -> Encryptor:
