@@ -115,12 +115,15 @@ def _unreadable(one: Check, raw: Raw) -> list[Unreadable]:
 
 
 def accept(findings: Iterable[Finding], waivers: Iterable[Waiver], today: date) -> tuple[Finding, ...]:
-    """Return the findings, those that failed and that an exception names as `accepted`; an expired one only says so."""
+    """Return the findings, with `accepted` for what failed or could not be looked at and an exception names.
+
+    An expired one only says so.
+    """
     by_finding = {(one.check, one.subject): one for one in waivers}
 
     def settle(finding: Finding) -> Finding:
         waiver = by_finding.get((finding.check, finding.subject))
-        if waiver is None or finding.status is not Status.FAIL:
+        if waiver is None or finding.status not in (Status.FAIL, Status.UNKNOWN):
             return finding
         until = f"until {waiver.until} by {waiver.approved_by}: {waiver.reason}"
         if waiver.until < today:

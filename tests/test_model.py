@@ -129,7 +129,10 @@ FAILED = Finding("c", "s", Status.FAIL, "held", "remove it")
         (FAILED, date(2027, 1, 1), Status.FAIL, "which is over"),
         (replace(FAILED, subject="other"), date(2026, 12, 1), Status.FAIL, "held"),
         (replace(FAILED, check="other"), date(2026, 12, 1), Status.FAIL, "held"),
-        (replace(FAILED, status=Status.UNKNOWN), date(2026, 12, 1), Status.UNKNOWN, "held"),
+        (replace(FAILED, status=Status.UNKNOWN), date(2026, 12, 31), Status.ACCEPTED, "accepted until 2026-12-31"),
+        (replace(FAILED, status=Status.UNKNOWN), date(2027, 1, 1), Status.UNKNOWN, "which is over"),
+        (replace(FAILED, status=Status.PENDING), date(2026, 12, 1), Status.PENDING, "held"),
+        (replace(FAILED, status=Status.NOT_APPLICABLE), date(2026, 12, 1), Status.NOT_APPLICABLE, "held"),
         (replace(FAILED, status=Status.PASS), date(2026, 12, 1), Status.PASS, "held"),
     ],
 )

@@ -48,32 +48,48 @@ def parse(raw: Raw, tenant: Tenant) -> Leftovers:
     "ews-off",
     "EWS is switched off before Microsoft ends it",
     looks=("exchange organization",),
-    remedy="Find out who still uses EWS (usage reports of the Microsoft 365 admin center), move them, switch it off.",
+    remedy="Change nothing before step 7 proved the booking over Graph. Then move who else uses EWS (see the usage "
+    "reports) and write the list anew without Cronofy, all others kept: each write replaces it, within 24 hours.",
     link=PAGE,
 )
 def ews_off(facts: Leftovers) -> Rows:
     """Read EwsEnabled and its list of applications: on lets those in, off nobody, unset is Microsoft's to set.
 
-    https://learn.microsoft.com/powershell/module/exchangepowershell/set-organizationconfig (2026-08-21).
+    Since October 2026 an empty list lets nobody in; the mailbox has a switch of its own besides.
+    https://learn.microsoft.com/powershell/module/exchangepowershell/set-organizationconfig (2026-08-21);
+    https://learn.microsoft.com/exchange/clients-and-mobile-in-exchange-online/deprecation-of-ews-exchange-online
     """
     left = (facts.ends - facts.today).days
     until = f"it ends on {facts.ends}, in {left} days" if left > 0 else f"it ended on {facts.ends}"
     enabled = facts.organization.get("EwsEnabled", "not answered")
-    apps = GUID.findall(str(facts.organization.get("EwsAllowedAppIDs") or "").lower())
-    known = {app.lower(): name for app, name in vendors.facts()["cronofy"]["apps"].items()}
-    cronofy = sorted({known[app] for app in apps if app in known})
-    if left <= 0 or str(enabled).lower() == "false":
-        yield "EwsEnabled", Status.PASS, until if left <= 0 else "off for the whole organization"
+    if left <= 0:
+        yield "EwsEnabled", Status.PASS, until
+    elif str(enabled).lower() == "false":
+        yield "EwsEnabled", Status.PASS, "off for the whole organization: SpaceIQ has no way over EWS either"
     elif enabled is None:
-        yield "EwsEnabled", Status.PENDING, f"not decided: Microsoft switches it off at a time of its own; {until}"
+        yield "EwsEnabled", Status.PENDING, f"not decided: Microsoft switches it off any day; {until}"
     elif str(enabled).lower() != "true":
         yield "EwsEnabled", Status.UNKNOWN, f"Exchange says {enabled}"
-    elif cronofy:
-        yield "EwsEnabled", Status.FAIL, f"on, and {', '.join(cronofy)} may use it, which needs it no more; {until}"
-    elif "EwsAllowedAppIDs" not in facts.organization:
-        yield "EwsEnabled", Status.PENDING, f"on; which applications it lets in was not answered; {until}"
     else:
-        yield "EwsEnabled", Status.PENDING, f"on, for {len(set(apps))} listed applications; {until}"
+        yield "EwsEnabled", *_listed(facts.organization, until)
+
+
+def _listed(organization: Json, until: str) -> tuple[Status, str]:
+    """Say whom EWS lets in while it is on; what SpaceIQ may still stand on is no fault before the move is proved."""
+    if "EwsAllowedAppIDs" not in organization:
+        return Status.UNKNOWN, f"on; which applications it lets in was not answered; {until}"
+    apps = set(GUID.findall(str(organization["EwsAllowedAppIDs"] or "").lower()))
+    known = {app.lower(): name for app, name in vendors.facts()["cronofy"]["apps"].items()}
+    cronofy = sorted(known[app] for app in apps if app in known)
+    if not apps:
+        return Status.FAIL, f"on, with an empty list: that lets nobody in since October 2026; {until}"
+    if cronofy:
+        others = len(apps) - len(cronofy)
+        return (
+            Status.PENDING,
+            f"on, for {', '.join(cronofy)}, which need it until the move, and {others} others; {until}",
+        )
+    return Status.PENDING, f"on, for {len(apps)} listed applications, Cronofy's not among them; {until}"
 
 
 @check(

@@ -56,11 +56,17 @@ def test_without_an_answer_nothing_is_known() -> None:
     [
         ({"EwsEnabled": False}, PASS, "off for the whole organization"),
         ({"EwsEnabled": "False"}, PASS, "off for the whole organization"),
-        ({"EwsEnabled": None}, PENDING, "not decided: Microsoft switches it off at a time of its own"),
-        ({"EwsEnabled": True, "EwsAllowedAppIDs": ""}, PENDING, "for 0 listed applications"),
+        ({"EwsEnabled": None}, PENDING, "not decided: Microsoft switches it off any day"),
+        ({"EwsEnabled": True, "EwsAllowedAppIDs": ""}, FAIL, "an empty list"),
+        ({"EwsEnabled": "true", "EwsAllowedAppIDs": None}, FAIL, "an empty list"),
+        ({"EwsEnabled": True, "EwsAllowedAppIDs": []}, FAIL, "an empty list"),
         ({"EwsEnabled": True, "EwsAllowedAppIDs": f"{'1' * 8}-1111-1111-1111-{'1' * 12}"}, PENDING, "for 1 listed"),
-        ({"EwsEnabled": True, "EwsAllowedAppIDs": CRONOFY.upper()}, FAIL, "Cronofy Enterprise for Office 365"),
-        ({"EwsEnabled": True, "EwsAllowedAppIDs": [f"{'1' * 8}-1111-1111-1111-{'1' * 12},{CRONOFY}"]}, FAIL, "Cronofy"),
+        ({"EwsEnabled": True, "EwsAllowedAppIDs": CRONOFY.upper()}, PENDING, "Cronofy Enterprise for Office 365"),
+        (
+            {"EwsEnabled": True, "EwsAllowedAppIDs": [f"{'1' * 8}-1111-1111-1111-{'1' * 12},{CRONOFY}"]},
+            PENDING,
+            "and 1 others",
+        ),
         ({"EwsEnabled": "Perhaps"}, UNKNOWN, "Perhaps"),
     ],
 )
@@ -79,7 +85,8 @@ def test_the_days_that_are_left_are_counted_and_after_the_end_nothing_is_left_to
 def test_a_list_that_was_not_answered_is_said_to_be_missing() -> None:
     switches = {name: value for name, value in USUAL.items() if name != "EwsAllowedAppIDs"}
     of = raw(organization={**switches, "EwsEnabled": True})
-    assert "was not answered" in found(of)["ews-off"]["EwsEnabled"][1]
+    (status, saw) = found(of)["ews-off"]["EwsEnabled"]
+    assert (status, "was not answered" in saw) == (UNKNOWN, True)
     assert found(raw(organization={}))["ews-off"]["EwsEnabled"][0] is UNKNOWN
 
 
@@ -127,3 +134,11 @@ def test_an_old_service_account_has_to_be_switched_off(account: Json, status: St
 
 def test_an_account_that_the_answer_does_not_speak_of_is_unknown() -> None:
     assert found(raw(), ACCOUNT)["ews-accounts-retired"][ACCOUNT][0] is UNKNOWN
+
+
+@pytest.mark.parametrize("listed", ["", CRONOFY, f"{'1' * 8}-1111-1111-1111-{'1' * 12}"])
+@pytest.mark.parametrize("enabled", [True, False, None], ids=["on", "off", "unset"])
+def test_nothing_advises_to_cut_what_spaceiq_may_still_stand_on(enabled: bool | None, listed: str) -> None:
+    of = organization(EwsEnabled=enabled, EwsAllowedAppIDs=listed)
+    (finding,) = [one for one in judge(ews.parse(of, tenant())) if one.check == "ews-off"]
+    assert finding.remedy.startswith("Change nothing before step 7") or finding.status is PASS
