@@ -104,10 +104,12 @@ def misplaced(folder: Path, identity: str) -> str:
 
     A folder with a name that we make must be that run; whose it is can be told only in outputs, from where it lies.
     """
-    here = folder.resolve()
+    here = folder.absolute()
     name = f"{here.parent.name}/{here.name}"
+    if name == identity:
+        return ""
     other = RUN.fullmatch(here.name) and here.name != identity.rpartition("/")[2]
-    if other or (here.parents[1] == home("outputs").resolve() and name != identity):
+    if other or here.parents[1].resolve() == home("outputs").resolve():
         return f"It is the run {identity or 'of nobody'}, in the place of {name}."
     return ""
 
