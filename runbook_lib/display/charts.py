@@ -6,17 +6,21 @@ words. Colours are CSS variables of the page, with a value that works where the 
 
 from __future__ import annotations
 
+import textwrap
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from runbook_lib.display.markup import shown
+from runbook_lib.display.markup import printable, shown
 from runbook_lib.display.times import duration
 from runbook_lib.model import Status
 
 WIDTH, ROW, LEFT, BAR = 1080, 26, 300, 620
 """Sizes in the picture's own units: whole width, height of a row, width of the labels, length of the longest bar."""
+
+LABEL = 37
+"""Letters of a label that fit in one line."""
 
 COLOURS = ("#3a7d5d", "#2b6cb0", "#a86a00", "#6b4fa0", "#5f6b76", "#8c5a3c", "#b3261e")
 """Of series by their number: the good first, red last, since a series is no verdict."""
@@ -176,12 +180,20 @@ def _box(name: str, number: int, x: float, y: float, width: float, words: str = 
 
 
 def _text(x: float, y: float, words: str, anchor: str = "start", halo: bool = False) -> str:
-    """Return a text, a label cut to the room it has; the whole of it is in its title."""
-    short = f"{words[:36]}…" if anchor == "end" and len(words) > 37 else words
-    title = "" if short == words else f"<title>{shown(words)}</title>"
+    """Return a text; a label longer than the room it has goes on in a second line, and what is over is in its title."""
+    words = printable(words)
     around = "paint-order:stroke;stroke:var(--paper,#fff);stroke-width:4px;fill:var(--ink,#1b1f24)"
     style = around if halo else "fill:currentColor"
-    return f'<text x="{x:.1f}" y="{y}" text-anchor="{anchor}" style="{style}">{shown(short)}{title}</text>'
+    lines = [words] if anchor != "end" or len(words) <= LABEL else textwrap.wrap(words, LABEL + 6)
+    if len(lines) == 1 and lines[0] == words:
+        return f'<text x="{x:.1f}" y="{y}" text-anchor="{anchor}" style="{style}">{shown(words)}</text>'
+    first, second = (*lines, "", "")[:2]
+    second += "…" if len(lines) > 2 else ""
+    return (
+        f'<text y="{y - 5}" text-anchor="{anchor}" style="{style};font-size:11px">'
+        f'<tspan x="{x:.1f}">{shown(first)}</tspan>'
+        f'<tspan x="{x:.1f}" dy="11">{shown(second)}</tspan><title>{shown(words)}</title></text>'
+    )
 
 
 def _svg(name: str, title: str, words: str, height: int, parts: Iterable[str]) -> str:

@@ -22,9 +22,10 @@ from runbook_lib.display.charts import Span
 from runbook_lib.display.frames import Table, records_of
 from runbook_lib.display.markup import https, printable
 from runbook_lib.errors import ArchiveError
+from runbook_lib.evidence.verify import seal_hash
 from runbook_lib.evidence.verify_txt import REHEARSAL
 from runbook_lib.model import Json, Status
-from runbook_lib.report import changes, sections, ticket
+from runbook_lib.report import changes, glance, sections, ticket
 from runbook_lib.report.portfolio import Portfolio, all_to_do, newest, portfolio, tenants
 from runbook_lib.report.sections import rooms, scopes, steps, to_do, unseen
 from runbook_lib.report.story import Story, read, summary
@@ -121,6 +122,9 @@ def _tenant_page(story: Story) -> str:
         about=list(_about(story)),
         made_with=list(_made_with(story)),
         timeline=charts.timeline("timeline", "When each step ran and what came of it", list(_spans(story))),
+        seal=_seal(story),
+        tiles=glance.tiles(story),
+        step_parts=glance.steps(story),
         to_do=to_do(story),
         difference=changes.since(story),
         steps=steps(story),
@@ -155,6 +159,13 @@ def _portfolio_page(all_tenants: Portfolio) -> str:
         tenants=tenants(all_tenants),
         needs=all_to_do(all_tenants),
     )
+
+
+def _seal(story: Story) -> str:
+    """Return the number of the seal, or that there is none: a page is mostly made before its run is sealed."""
+    if not story.sealed:
+        return "Not sealed yet when this page was made. VERIFY.txt in the folder above will say how to check it."
+    return f"Sealed. The seal's number: {seal_hash(story.folder)}"
 
 
 def _about(story: Story) -> Iterator[Cell]:

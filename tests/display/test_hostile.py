@@ -44,8 +44,8 @@ LOOK = """() => {
 }"""
 PLAIN = set(
     "html head meta title body div span p b i br wbr table thead tbody tr th td a ol li ul dl dt dd pre code h1 h2 h3"
-    " header footer nav main section article figure details summary svg desc defs pattern rect path text g style label"
-    " input button output small".split()
+    " header footer nav main section article figure details summary svg desc defs pattern rect path text tspan g style"
+    " label input button output small".split()
 )
 """Elements that our own pages are made of; none of the corpus' own is among them."""
 

@@ -70,6 +70,31 @@ def test_paper_keeps_the_rows_and_says_what_was_closed(report_page: Page) -> Non
     report_page.emulate_media(media="screen")
 
 
+def test_on_a_telephone_everything_is_read_without_moving_sideways(page: Page, tmp_path: Path) -> None:
+    folder = new_run(tmp_path)
+    add(folder, "07_sync", passing(), frames=(rooms(12, name="A room with a very long name " * 3),))
+    page.set_viewport_size({"width": 400, "height": 800})
+    page.goto(report.write(folder, report.read(folder)).as_uri())
+    assert page.evaluate("document.documentElement.scrollWidth") <= 400
+    tables = page.locator("table.data:visible")
+    widths = [tables.nth(one).bounding_box() for one in range(tables.count())]
+    assert all(one and one["x"] + one["width"] <= 400 for one in widths)
+    label = "getComputedStyle(document.querySelector('#rooms td'), '::before').content"
+    assert "room" in page.evaluate(label)
+    page.set_viewport_size({"width": 1280, "height": 800})
+
+
+def test_the_first_screen_says_what_matters_most(page: Page, tmp_path: Path) -> None:
+    folder = new_run(tmp_path)
+    complete(folder)
+    page.set_viewport_size({"width": 1280, "height": 900})
+    page.goto(report.write(folder, report.read(folder)).as_uri())
+    for words in ("To do", "Proved by measurement", "Rests on a person's word", "Not looked at"):
+        box = page.locator(".tile h2", has_text=words).bounding_box()
+        assert box
+        assert box["y"] + box["height"] < 900
+
+
 def test_a_need_shows_who_has_it(page: Page, tmp_path: Path) -> None:
     outputs = tmp_path / "outputs"
     for number in range(12):
