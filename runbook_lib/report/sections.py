@@ -83,13 +83,24 @@ def to_do(story: Story) -> Table:
             "step": "; ".join(dict.fromkeys(title(one.step) for one in points)),
             "what": need,
             "about": _listed(one.about for one in points),
-            "saw": _listed(one.saw for one in points),
+            "saw": _paired(points),
             "what to do": remedy,
             "where": next((one.link for one in points if one.link), ""),
         }
         for (status, need, remedy), points in needs.items()
     ]
     return table("to_do", rows, ["status", "step", "what", "about", "saw", "what to do", "where"])
+
+
+def _paired(points: Iterable[Open]) -> str:
+    """Return what was seen; where several things were, of several rooms or others, each with what it was seen of."""
+    seen: dict[str, list[str]] = {}
+    for one in points:
+        seen.setdefault(one.saw, []).append(one.about)
+    if len(seen) == 1 or len({name for about in seen.values() for name in about}) == 1:
+        return _listed(seen)
+    pairs = (f"{saw} ({', '.join(filter(None, about))})" for saw, about in seen.items())
+    return f"{len(seen)}: {'; '.join(pairs)}"
 
 
 def _listed(words: Iterable[str]) -> str:

@@ -71,6 +71,15 @@ def test_the_to_do_list_names_each_need_once_worst_first(run: Path) -> None:
     assert list(to_do["what"])[2:] == ["To confirm: I booked a room.", "To answer: Domain"]
 
 
+def test_a_line_for_many_rooms_pairs_each_reason_with_its_rooms(run: Path) -> None:
+    complete(run)
+    reasons = {"oak": "no mailbox", "elm": "hidden", "ash": "no mailbox"}
+    failed = [Finding("rooms-ready", room, Status.FAIL, saw, "Mend it.") for room, saw in reasons.items()]
+    add(run, "07_sync", *failed, look=2)
+    [need] = lines(report_page.to_do(report_page.read(run)))
+    assert (need["about"], need["saw"]) == ("3: oak; elm; ash", "2: no mailbox (oak, ash); hidden (elm)")
+
+
 def test_a_permission_that_was_lacking_is_one_need_however_many_questions_it_leaves_open(run: Path) -> None:
     complete(run)
     for step, checks in {"00_preflight": ["rooms-listed"], "07_sync": ["rooms-readable", "rooms-listed"]}.items():
