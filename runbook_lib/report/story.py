@@ -19,8 +19,10 @@ from runbook_lib.errors import ArchiveError
 from runbook_lib.model import Json, Status, worst
 from runbook_lib.runs import folder as run_folders
 from runbook_lib.runs import record as records
+from runbook_lib.runs import writes
 from runbook_lib.runs.folder import JUDGED, STEPS
 from runbook_lib.runs.record import Record
+from runbook_lib.runs.writes import Write
 
 if TYPE_CHECKING:
     from runbook_lib.notebook.run import Run
@@ -39,6 +41,8 @@ class Story:
     looks: tuple[Record, ...]
     broken: tuple[Json, ...]
     sealed: bool
+    unended: tuple[Write, ...] = ()
+    """What this program began to change in the tenant, when nobody knows whether it was done."""
 
     @cached_property
     def newest(self) -> dict[str, Record]:
@@ -90,7 +94,15 @@ def read(run: Run | Path) -> Story:
         tenant = {name: getattr(run.tenant, name) for name in ("key", "name", "tenant_id", "domain")}
         cloud = {name: getattr(run.tenant.cloud, name) for name in ("name", "graph", "microsoft")}
     broken = tuple(_broken(folder / "data" / "batch.json"))
-    return Story(folder, tenant, cloud, looks, broken, run_folders.is_sealed(folder))
+    return Story(folder, tenant, cloud, looks, broken, run_folders.is_sealed(folder), tuple(_unended(folder, looks)))
+
+
+def _unended(folder: Path, looks: tuple[Record, ...]) -> Iterator[Write]:
+    """Yield the writes that were cut off, and after which nobody has looked at their step again."""
+    for one in writes.written(folder):
+        seen = any(record.step == one.step and record.started > one.begun for record in looks)
+        if not (one.result or seen):
+            yield one
 
 
 def _broken(path: Path) -> Iterator[Json]:
@@ -117,6 +129,10 @@ def _stopped(story: Story) -> Iterator[Open]:
     for one in story.broken:
         step, error = one["step"], one["error"]
         yield Open(Status.UNKNOWN, step, f"{title(step)} broke", "", error, "Correct that, then run it again.")
+    for write in story.unended:
+        need = "A change in the tenant was begun, and it is not known whether it was made"
+        saw = f"{write.verb}: {write.target}, begun {write.begun:%Y-%m-%d %H:%M} UTC and never ended"
+        yield Open(Status.UNKNOWN, write.step, need, write.subject or write.target, saw, f"Run {write.step}.ipynb.")
     for step in sorted(set(JUDGED) - story.newest.keys() - {one["step"] for one in story.broken}):
         need = f"{title(step)} has not run"
         yield Open(Status.PENDING, step, need, "", "there is no record of it", f"Run {step}.ipynb.")

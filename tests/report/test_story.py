@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from runbook_lib.errors import ArchiveError
 from runbook_lib.model import Answer, Confirmation, Finding, Look, Status
 from runbook_lib.report import page as report_page
 from runbook_lib.report import sections, story
+from runbook_lib.runs import writes
 from tests.fake_runs import NOW, SAID, add, complete, lines, new_run, passing
 
 NO_ROOMS = "The runbook's sign-in lacks Place.Read.All."
@@ -132,3 +134,37 @@ def test_what_was_judged_stands_with_its_population_its_evidence_and_what_it_sup
         "supports": "NIST 800-53 AC-6, AC-6(7); ISO 27001 A.5.18, A.8.2, A.8.3; SOC 2 CC6.3",
     }
     assert (second["seen"], second["evidence"]) == ("the tenant file", "06_access.json")
+
+
+def cut_off(run: Path, minutes: float) -> None:
+    """Leave the line that a write leaves whose process was killed."""
+    at = (NOW + timedelta(minutes=minutes)).isoformat()
+    row = {
+        "id": "1",
+        "at": at,
+        "act": "begun",
+        "step": "06_access",
+        "verb": "revoke",
+        "target": "grant-1",
+        "subject": "X",
+    }
+    writes.append(run / "data" / writes.FILE, row)
+
+
+def test_a_change_that_was_cut_off_is_open_until_somebody_has_looked_again(run: Path) -> None:
+    complete(run)
+    cut_off(run, 300)
+    told = report_page.read(run)
+    assert told.outcome is Status.UNKNOWN
+    assert (told.open[0].about, "grant-1" in told.open[0].saw) == ("X", True)
+    add(run, "06_access", passing(), look=2, minutes=310)
+    assert report_page.read(run).outcome is Status.PASS
+
+
+def test_a_change_that_ended_well_or_was_refused_leaves_nothing_open(run: Path) -> None:
+    complete(run)
+    with writes.writing(run, "06_access", "revoke", "grant-1"):
+        pass
+    with pytest.raises(ArchiveError), writes.writing(run, "06_access", "revoke", "grant-2"):
+        raise ArchiveError("no")
+    assert report_page.read(run).outcome is Status.PASS

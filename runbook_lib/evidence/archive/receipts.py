@@ -13,7 +13,7 @@ from runbook_lib.errors import ArchiveError
 from runbook_lib.evidence import bagit
 from runbook_lib.runs import folder as run_folders
 
-KEPT = re.compile(r"(?!data/).*|data/(\d\d_\w+(\.\d+)?\.json|batch\.json|\w+\.jsonl|tables/.+)")
+KEPT = re.compile(r"(?!data/).*|data/(\d\d_\w+(\.\d+)?\.json|batch\.json|[\w.]+\.jsonl|tables/.+)")
 """What stays of a run whose files were removed here: what status, comparisons and the chain of runs read."""
 NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 
