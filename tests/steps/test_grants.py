@@ -58,16 +58,20 @@ def delegated(scope: str, user: str | None = None) -> Json:
     return {"scope": scope, "consentType": kind, "principalId": user, "resourceId": GRAPH}
 
 
+NO_KEYS: Json = {"keyCredentials": [], "passwordCredentials": []}
+
+
 def raw(roles: list[Json], scopes: list[Json]) -> Mapping[str, Look]:
     return RESOURCES | {
         "service_principal": look(
             "service_principal",
-            {"id": "sp", "displayName": "Cronofy Enterprise for Office 365", "accountEnabled": True},
+            {"id": "sp", "displayName": "Cronofy Enterprise for Office 365", "accountEnabled": True} | NO_KEYS,
         ),
         "app_role_assignments": look("app_role_assignments", *roles),
         "delegated_grants": look("delegated_grants", *scopes),
         "consent_audit": look("consent_audit"),
         "last_use": look("last_use"),
+        "owners": look("owners"),
         "rooms": look("rooms"),
         "exchange": refused("exchange"),
         "limit_confirmed": look("access-limited"),
@@ -275,3 +279,52 @@ def test_a_lost_answer_passes_nothing_that_did_not_pass(roles: list[Json], scope
     facts, _ = access.parse({**raw(roles, scopes), lost: refused(lost)}, TENANT)
     passed = {(one.check, one.subject) for one in judge(facts) if one.status is Status.PASS}
     assert passed <= {key for key, status in before.items() if status is Status.PASS}
+
+
+KEY = {"keyId": "k-1", "displayName": "added by hand", "endDateTime": "2028-11-20T00:00:00Z"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "owners", "status", "says"),
+    [
+        ({}, [], Status.PASS, "no key was added"),
+        ({"passwordCredentials": [KEY]}, [], Status.FAIL, "secret added by hand, until 2028-11-20"),
+        ({"keyCredentials": [KEY, KEY | {"keyId": "k-2"}]}, [], Status.FAIL, "certificate added by hand"),
+        ({"keyCredentials": None}, [], Status.UNKNOWN, "did not show"),
+        ({}, [{"id": "o", "userPrincipalName": "eve@contoso.example"}], Status.FAIL, "may add a key"),
+        ({}, [{"id": "o", "displayName": None, "userPrincipalName": None}], Status.FAIL, "may add a key"),
+    ],
+)
+def test_a_key_or_an_owner_of_cronofy_s_application_is_found(
+    changes: Json, owners: list[Json], status: Status, says: str
+) -> None:
+    (row,) = raw(ALL_ROLES, BOTH)["service_principal"].rows
+    of = {
+        **raw(ALL_ROLES, BOTH),
+        "service_principal": look("sp", {**row, **changes}),
+        "owners": look("owners", *owners),
+    }
+    found = [one for one in judge(access.parse(of, TENANT)[0]) if one.check == "no-own-keys"]
+    assert {one.status for one in found} == {status}
+    assert len(found) == max(1, len(owners), len(changes.get("keyCredentials") or ()))
+    assert says in found[0].saw
+
+
+def test_who_added_a_key_is_named_as_far_as_the_log_tells() -> None:
+    act = {
+        "id": "r",
+        "activityDisplayName": "Add service principal credentials",
+        "activityDateTime": "2026-11-20T21:10:00Z",
+        "initiatedBy": {"user": {"userPrincipalName": "eve@contoso.example"}},
+        "targetResources": [{"id": "sp"}],
+    }
+    (row,) = raw(ALL_ROLES, BOTH)["service_principal"].rows
+    of = {**raw(ALL_ROLES, BOTH), "service_principal": look("sp", {**row, "passwordCredentials": [KEY]})}
+    for acts, says in (([act], "eve@contoso.example on 2026-11-20"), ([], "does not show who")):
+        facts, _ = access.parse({**of, "consent_audit": look("consent_audit", *acts)}, TENANT)
+        assert [says in one.saw for one in judge(facts) if one.check == "no-own-keys"] == [True]
+
+
+def test_owners_that_could_not_be_read_are_not_none() -> None:
+    facts, _ = access.parse({**raw(ALL_ROLES, BOTH), "owners": refused("owners")}, TENANT)
+    assert {one.status for one in judge(facts) if one.check == "no-own-keys"} == {Status.UNKNOWN}

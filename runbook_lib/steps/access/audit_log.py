@@ -20,6 +20,7 @@ ROLE, SCOPE = "Add app role assignment to service principal", "Add delegated per
 REMOVED = "Remove delegated permission grant"
 """The activities that grant something, and the one that an amended consent writes besides:
 https://learn.microsoft.com/entra/identity/enterprise-apps/app-perms-audit-logs (read 2026-11-22)"""
+KEYS = "Add service principal credentials"
 ACTS = (CONSENT, ROLE, SCOPE, REMOVED)
 
 
@@ -249,6 +250,16 @@ def events_about(raw: Raw) -> tuple[Event, ...]:
     answers = forms.reading(raw)
     found = answers.rows("service_principal", Application)
     return events(answers.rows("consent_audit", Record), found[0].id, found[0].app_id or "") if found else ()
+
+
+def keys_added(raw: Raw, service_principal: str) -> str:
+    """Say who added keys to the service principal, and when, as far as the log still tells."""
+    rows = forms.reading(raw).rows("consent_audit", Record)
+    acts = [row for row in rows if row.activity_display_name == KEYS and service_principal in _targets(row)]
+    said = [
+        f"{_who([row])[0] or 'somebody'} on {row.activity_date_time:%Y-%m-%d}" for row in acts if row.activity_date_time
+    ]
+    return f"the log shows keys added by {', '.join(said)}" if said else "the log does not show who added it"
 
 
 @dataclass(frozen=True, slots=True)

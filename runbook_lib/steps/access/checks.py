@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from runbook_lib import forms
 from runbook_lib.checks import Rows, check
-from runbook_lib.model import Confirmation, Raw, Status, Tenant
+from runbook_lib.model import Confirmation, Look, Raw, Status, Tenant
 from runbook_lib.steps.access import audit_log, grants, limit
 from runbook_lib.steps.access.grants import Line
 from runbook_lib.steps.access.limit import PORTAL
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from runbook_lib.clients.graph.client import Graph
 
 NOT_TOLD = "Graph does not say whether it is enabled"
-CALLS = (*grants.CALLS, *audit_log.CALLS, *limit.CALLS, "last_use")
+CALLS = (*grants.CALLS, "owners", *audit_log.CALLS, *limit.CALLS, "last_use")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +41,12 @@ def read(graph: Graph, tenant: Tenant, said: Iterable[Confirmation] = ()) -> Raw
     `said` are the run's own confirmations; one of them may be about the limit.
     """
     raw = grants.read(graph, tenant)
+    cronofy = forms.rows_of(raw["service_principal"], grants.Principal)
+    missing = Look("owners", raw["service_principal"].asked_at, refusal=raw["service_principal"].refusal)
+    owners = graph.look("owners", id=cronofy[0].id) if cronofy else missing
     audit = audit_log.read(graph, raw["service_principal"].asked_at)
     last_use = graph.look("last_use", app=tenant.cronofy_app)
-    return {**raw, "consent_audit": audit, "last_use": last_use, **limit.read(graph, tenant, said)}
+    return {**raw, "owners": owners, "consent_audit": audit, "last_use": last_use, **limit.read(graph, tenant, said)}
 
 
 def parse(raw: Raw, tenant: Tenant) -> tuple[Access, Limit]:
@@ -151,6 +154,47 @@ def no_extra_permissions(facts: Access) -> Rows:
             yield grant.subject, Status.UNKNOWN, saw
     if not facts.unseen and all(line.status is Status.NOT_APPLICABLE for line in extras):
         yield "all grants", Status.PASS, "nothing extra"
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Who owns Cronofy's service principal, and so may add a key to it."""
+
+    __pydantic_config__ = forms.GRAPH
+    id: forms.Text
+    display_name: str | None = None
+    user_principal_name: str | None = None
+
+
+@check(
+    "no-own-keys",
+    "Nobody of the tenant holds a key to Cronofy's application, or may add one",
+    looks=("service_principal", "owners"),
+    optional=("consent_audit",),
+    remedy="Ask who added it and why, then remove it under Enterprise applications: a key opens every calendar.",
+    link=PORTAL,
+)
+def no_own_keys(facts: Access) -> Rows:
+    """A secret on the tenant's copy of the application opens all that was consented to; owners may add one.
+
+    https://learn.microsoft.com/graph/api/serviceprincipal-addpassword (read 2026-12-01). Cronofy's own keys are in its
+    home tenant and not among these.
+    """
+    owners = facts.raw.rows("owners", Owner)
+    for app in facts.apps:
+        if app.key_credentials is None or app.password_credentials is None:
+            yield "keys", Status.UNKNOWN, "Graph did not show which keys the application has"
+        for kind, keys in (("certificate", app.key_credentials), ("secret", app.password_credentials)):
+            for key in keys or ():
+                told = audit_log.keys_added(facts.raw, app.id)
+                yield f"{kind} {key.key_id or key}", Status.FAIL, f"{kind} {key}; {told}"
+    for owner in owners:
+        saw = "an owner, who may add a key at any time"
+        yield f"owner {owner.user_principal_name or owner.display_name or owner.id}", Status.FAIL, saw
+    if not facts.apps:
+        yield "keys", Status.NOT_APPLICABLE, "the application is not in the tenant yet"
+    elif not owners and all(app.key_credentials == app.password_credentials == () for app in facts.apps):
+        yield "keys", Status.PASS, "no key was added to it, and nobody owns it"
 
 
 @check(

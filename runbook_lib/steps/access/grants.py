@@ -28,6 +28,21 @@ https://learn.microsoft.com/entra/identity-platform/scopes-oidc (read 2026-12-01
 
 
 @dataclass(frozen=True, slots=True)
+class Credential:
+    """A certificate or secret that was added to a service principal; its value is never in an answer."""
+
+    __pydantic_config__ = forms.GRAPH
+    key_id: str | None = None
+    display_name: str | None = None
+    end_date_time: forms.Moment | None = None
+
+    def __str__(self) -> str:
+        """Return its name or id, and until when it opens."""
+        until = f", until {self.end_date_time:%Y-%m-%d}" if self.end_date_time else ""
+        return f"{self.display_name or self.key_id or 'without a name'}{until}"
+
+
+@dataclass(frozen=True, slots=True)
 class Principal:
     """A service principal, as far as steps 5 and 6 use it."""
 
@@ -35,6 +50,8 @@ class Principal:
     id: forms.Text
     display_name: str | None = None
     account_enabled: bool | None = None
+    key_credentials: tuple[Credential, ...] | None = None
+    password_credentials: tuple[Credential, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
