@@ -82,5 +82,5 @@ def test_the_card_says_what_the_next_step_wants_and_whether_it_is_so(done: dict[
 def test_a_closed_gate_links_to_the_notebook_that_opens_it(done: dict[str, Record]) -> None:
     del done["04_credentials"]
     closed = Closed("05_permissions", gates.closed("05_permissions", WAIVED, done, attended=True))
-    assert "<a href='04_credentials.ipynb'>" in closed._repr_mimebundle_()["text/html"]
+    assert '<a href="04_credentials.ipynb">' in closed._repr_mimebundle_()["text/html"]
     assert str(closed).startswith(f"[{Status.PENDING.symbol} pending] Step 5.")

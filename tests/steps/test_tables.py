@@ -137,7 +137,7 @@ def test_an_address_of_https_and_nothing_else_is_a_link() -> None:
     address = "https://entra.microsoft.com/#view/App/objectId~/x?a=1&b=%7E"
     html = frames.html(frames.table("to_do", [{"where": address}, {"where": f"see {address}"}], ["where"]))
     assert html.count("<a ") == 1
-    assert f'<a href="{address.replace("&", "&amp;")}" rel="noopener noreferrer">' in html
+    assert f'<a href="{address.replace("&", "&amp;")}" target="_blank" rel="noopener noreferrer">' in html
 
 
 @pytest.mark.parametrize(
