@@ -148,7 +148,8 @@ def _tenant_page(story: Story) -> str:
 
 
 def _portfolio_page(all_tenants: Portfolio) -> str:
-    outcomes = Counter(one.outcome for one in all_tenants.standings)
+    begun = Portfolio(all_tenants.at, tuple(one for one in all_tenants.standings if one.began))
+    outcomes = Counter(one.outcome for one in begun.standings)
     everyone, rehearsals = len(all_tenants.standings), sum(one.rehearsal for one in all_tenants.standings)
     whose = "All tenants" if rehearsals == everyone else f"{rehearsals} of {everyone} tenants"
     return _render(
@@ -156,8 +157,9 @@ def _portfolio_page(all_tenants: Portfolio) -> str:
         stamp=f"{whose}: {REHEARSAL}" if rehearsals else "",
         at=times.utc(all_tenants.at),
         tally=[(status, outcomes[status]) for status in Status if outcomes[status]],
-        tenants=tenants(all_tenants),
-        needs=all_to_do(all_tenants),
+        tenants=tenants(begun),
+        needs=all_to_do(begun),
+        waiting=[one.key for one in all_tenants.standings if not one.began],
     )
 
 

@@ -95,6 +95,19 @@ def test_the_first_screen_says_what_matters_most(page: Page, tmp_path: Path) -> 
         assert box["y"] + box["height"] < 900
 
 
+def test_tenants_that_have_not_begun_stand_apart_from_those_of_which_something_is_known(
+    page: Page, tmp_path: Path
+) -> None:
+    folder = new_run(tmp_path, "begun")
+    complete(folder, tenant={**TENANT, "key": "begun"})
+    told = report.portfolio(tmp_path, ["begun", "later", "much-later"], NOW)
+    page.goto(report.write_portfolio(new_run(tmp_path, "_portfolio"), told).as_uri())
+    assert page.locator("#tenants tbody tr td:nth-child(2)").all_inner_texts() == ["begun"]
+    assert "later, much-later" in page.locator("#waiting").inner_text()
+    assert "2 not begun" in page.locator(".tally").inner_text().replace("\n", " ")
+    assert "later" not in page.locator("#needs").inner_text()
+
+
 def test_a_need_shows_who_has_it(page: Page, tmp_path: Path) -> None:
     outputs = tmp_path / "outputs"
     for number in range(12):
