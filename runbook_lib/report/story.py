@@ -98,10 +98,9 @@ def read(run: Run | Path) -> Story:
 
 
 def _unended(folder: Path, looks: tuple[Record, ...]) -> Iterator[Write]:
-    """Yield the writes that were cut off, and after which nobody has looked at their step again."""
-    for one in writes.written(folder):
-        seen = any(record.step == one.step and record.started > one.begun for record in looks)
-        if not (one.result or seen):
+    """Yield the writes that nobody knows the end of, and after which nobody has looked at their step again."""
+    for one in writes.unsettled(folder):
+        if not any(record.step == one.step and record.started > one.begun for record in looks):
             yield one
 
 
@@ -131,7 +130,7 @@ def _stopped(story: Story) -> Iterator[Open]:
         yield Open(Status.UNKNOWN, step, f"{title(step)} broke", "", error, "Correct that, then run it again.")
     for write in story.unended:
         need = "A change in the tenant was begun, and it is not known whether it was made"
-        saw = f"{write.verb}: {write.target}, begun {write.begun:%Y-%m-%d %H:%M} UTC and never ended"
+        saw = f"{write.verb}: {write.target}, begun {write.begun:%Y-%m-%d %H:%M} UTC"
         yield Open(Status.UNKNOWN, write.step, need, write.subject or write.target, saw, f"Run {write.step}.ipynb.")
     for step in sorted(set(JUDGED) - story.newest.keys() - {one["step"] for one in story.broken}):
         need = f"{title(step)} has not run"

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from runbook_lib.errors import ArchiveError
+from runbook_lib.errors import ArchiveError, GraphError
 from runbook_lib.model import Json
 from runbook_lib.runs import folder as run_folders
 
@@ -25,7 +25,9 @@ FILE = "writes.jsonl"
 
 @dataclass(slots=True)
 class Write:
-    """One write: what was to be done to which thing, known by its id; `result` is "" while it is not known to be over.
+    """One write: what was to be done to which thing, known by its id; `result` is "" while it is not over.
+
+    It is `unknown` when the service gave no answer, or one of its own trouble: it may have been done all the same.
 
     `answer` is what the service said of it, such as the id of an event that was made; whoever writes puts it there.
     """
@@ -41,7 +43,9 @@ class Write:
     answer: Json = field(default_factory=dict)
 
 
-DONE, REFUSED = "done", "refused"
+DONE, REFUSED, UNKNOWN = "done", "refused", "unknown"
+NOT_ITS_FAULT = 500
+"""From this HTTP status on the service is in trouble, and what it answers says nothing about what it did."""
 
 
 @contextmanager
@@ -57,7 +61,7 @@ def writing(
     """Note in the run's `folder` that a write begins, let it happen, and note how it ended.
 
     `verb` says what is done (`revoke`, `book`), `target` is the id of what it is done to, `subject` its name. What
-    the block puts into `answer` is kept. An error is noted as the refusal that it is, and raised on.
+    the block puts into `answer` is kept. An error is noted, as a refusal where the service said no, and raised on.
     """
     write = Write(secrets.token_hex(8), step, verb, target, subject, clock())
     path = folder / "data" / FILE
@@ -66,7 +70,8 @@ def writing(
     try:
         yield write
     except Exception as error:
-        write.ended, write.result = clock(), REFUSED
+        said_no = isinstance(error, GraphError) and error.status < NOT_ITS_FAULT
+        write.ended, write.result = clock(), REFUSED if said_no else UNKNOWN
         append(path, _ending(write) | {"words": str(error)})
         raise
     write.ended, write.result = clock(), DONE
@@ -92,6 +97,11 @@ def written(folder: Path) -> tuple[Write, ...]:
         except (KeyError, TypeError, ValueError) as error:
             raise ArchiveError(f"{FILE} has a line that is none of ours ({error}).", "Restore it.") from error
     return tuple(found.values())
+
+
+def unsettled(folder: Path) -> tuple[Write, ...]:
+    """Return the writes of which nobody knows whether they were done: cut off, or without a clear answer."""
+    return tuple(one for one in written(folder) if one.result in ("", UNKNOWN))
 
 
 def append(path: Path, row: Json) -> None:

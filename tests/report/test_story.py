@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from runbook_lib.errors import ArchiveError
+from runbook_lib.errors import ArchiveError, Forbidden
 from runbook_lib.model import Answer, Confirmation, Finding, Look, Status
 from runbook_lib.report import page as report_page
 from runbook_lib.report import sections, story
@@ -165,6 +165,6 @@ def test_a_change_that_ended_well_or_was_refused_leaves_nothing_open(run: Path) 
     complete(run)
     with writes.writing(run, "06_access", "revoke", "grant-1"):
         pass
-    with pytest.raises(ArchiveError), writes.writing(run, "06_access", "revoke", "grant-2"):
-        raise ArchiveError("no")
+    with pytest.raises(Forbidden), writes.writing(run, "06_access", "revoke", "grant-2"):
+        raise Forbidden("no", status=403, code="x")
     assert report_page.read(run).outcome is Status.PASS

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from runbook_lib.errors import ArchiveError, Forbidden
+from runbook_lib.errors import ArchiveError, Forbidden, GraphError, Unreachable, WrongTenant
 from runbook_lib.runs import writes
 from tests.fake_runs import new_run
 
@@ -45,6 +45,23 @@ def test_a_refusal_is_noted_and_stays_an_error(run: Path) -> None:
         raise refusal
     [write] = writes.written(run)
     assert write.result == "refused"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        Unreachable("gone"),
+        GraphError("trouble", status=503, code="x"),
+        WrongTenant("x"),
+        OSError("reset"),
+        KeyError("x"),
+    ],
+)
+def test_an_error_that_is_no_answer_leaves_it_unknown_whether_the_write_was_done(run: Path, error: Exception) -> None:
+    with pytest.raises(type(error)), writes.writing(run, "06_access", "revoke", "grant-1"):
+        raise error
+    [write] = writes.unsettled(run)
+    assert write.result == "unknown"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is a signal of POSIX")

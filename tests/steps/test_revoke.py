@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -12,9 +13,11 @@ from runbook_lib.clients.graph.client import Graph
 from runbook_lib.errors import CloudError, Forbidden, GraphError, Unreachable, UnsafeAddress, UsageError
 from runbook_lib.model import Answer, Json, Raw, Tenant
 from runbook_lib.notebook.prompts import Prompt
+from runbook_lib.runs import writes
 from runbook_lib.sandbox.world.world import TenantState
 from runbook_lib.steps.access import checks as access
 from runbook_lib.steps.access import grants, revoke
+from tests.fake_runs import new_run
 from tests.steps.facts import TENANT
 from tests.steps.test_grants import ALL_ROLES, BOTH, WORK_HOURS, delegated, raw, role
 
@@ -85,6 +88,27 @@ def test_grants_are_removed_one_by_one_and_what_is_documented_stays() -> None:
         ("remove_app_role", None, {"id": "sp", "assignment": "a1"}),
         ("narrow_grant", {"scope": "openid email"}, {"grant": "g1"}),
         ("remove_grant", None, {"grant": "g2"}),
+    ]
+
+
+def test_each_removal_is_noted_before_it_is_tried_and_with_what_came_of_it(tmp_path: Path) -> None:
+    run = new_run(tmp_path)
+
+    class Looking(Writer):
+        def change(self, call: str, body: Json | None = None, **params: str) -> bool:
+            assert writes.written(run)[-1].result == "", "noted before"
+            if call == "remove_grant":
+                raise Unreachable("gone")
+            return super().change(call, body, **params)
+
+    writer = Looking(refuses="narrow_grant", gone="remove_app_role")
+    planned = revoke.plan(EXTRA, TENANT, attended=True)
+    revoke.carry_out(planned, go(), lambda _: writer, EXTRA, run)  # type: ignore[arg-type,return-value]
+    noted = [(one.target, one.result, one.answer, one.subject) for one in writes.written(run)]
+    assert noted == [
+        ("a1", "done", {"changed": False}, "Calendars.ReadWrite.All (application)"),
+        ("g1", "refused", {}, "Mail.Read (delegated), Contacts.Read (delegated)"),
+        ("g2", "unknown", {}, "Mail.Read (delegated, user u)"),
     ]
 
 

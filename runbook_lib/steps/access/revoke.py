@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runbook_lib import forms
 from runbook_lib.errors import CloudError, Forbidden, UsageError
 from runbook_lib.model import Answer, Confirmation, Raw, Tenant
+from runbook_lib.runs import writes
 from runbook_lib.steps.access import checks as access
 from runbook_lib.steps.access import grants
 from runbook_lib.steps.access.grants import Grant
@@ -57,9 +60,15 @@ def typed(tenant: Tenant) -> Callable[[str], str]:
 
 
 def carry_out(
-    planned: Iterable[Removal], go: Prompt, sign_in: Callable[[tuple[str, ...]], Graph], raw: Raw
+    planned: Iterable[Removal],
+    go: Prompt,
+    sign_in: Callable[[tuple[str, ...]], Graph],
+    raw: Raw,
+    folder: Path | None = None,
 ) -> tuple[Removal, ...]:
     """Remove the planned grants one by one if the word was given, and return what became of each.
+
+    Each is noted in the run's `folder` before it is tried and after.
 
     Signs in anew, with the permission to change, only when there is something to remove. What is gone already counts
     as removed; a refusal leaves the rest untouched and says why.
@@ -70,23 +79,32 @@ def carry_out(
     writer, outcomes = sign_in(CALLS), dict[str, str]()
     for one in planned:  # a delegated grant is narrowed once, whatever goes out of it
         if one.grant.held_by not in outcomes:
-            outcomes[one.grant.held_by] = _outcome(writer, one.grant, planned, raw)
+            outcomes[one.grant.held_by] = _outcome(writer, one.grant, planned, raw, folder)
     return tuple(replace(one, outcome=outcomes[one.grant.held_by]) for one in planned)
 
 
-def _outcome(writer: Graph, grant: Grant, planned: tuple[Removal, ...], raw: Raw) -> str:
+def _outcome(writer: Graph, grant: Grant, planned: tuple[Removal, ...], raw: Raw, folder: Path | None) -> str:
     """Make one change and say what became of it; whatever goes wrong leaves the outcomes of the others standing."""
+    going = ", ".join(one.subject for one in planned if one.grant.held_by == grant.held_by)
+    noted = writes.writing(folder, "06_access", "revoke", grant.held_by, going) if folder else nullcontext()
     try:
-        if grant.kind == "application":
-            own_id = forms.rows_of(raw["service_principal"], grants.Principal)[0].id
-            changed = writer.change("remove_app_role", id=own_id, assignment=grant.held_by)
-        else:
-            changed = _narrow(writer, grant, planned, raw)
+        with noted as write:
+            changed = _changed(writer, grant, planned, raw)
+            if write:
+                write.answer["changed"] = changed
     except Forbidden as refused:
         return f"refused: {refused}"
     except CloudError as problem:
         return f"not known to be removed: {problem}"
     return "removed" if changed else "was gone already"
+
+
+def _changed(writer: Graph, grant: Grant, planned: tuple[Removal, ...], raw: Raw) -> bool:
+    """Take one grant away, or what of it is planned to go, and return whether there was something to take."""
+    if grant.kind == "application":
+        own_id = forms.rows_of(raw["service_principal"], grants.Principal)[0].id
+        return writer.change("remove_app_role", id=own_id, assignment=grant.held_by)
+    return _narrow(writer, grant, planned, raw)
 
 
 def _narrow(writer: Graph, grant: Grant, planned: tuple[Removal, ...], raw: Raw) -> bool:
