@@ -42,6 +42,24 @@ def test_a_workspace_is_no_room_however_long_graph_does_not_list_it(written: str
     assert facts(**rooms).rooms[1].state is RoomState.PENDING
 
 
+@pytest.mark.parametrize("kind", ["Room", "Equipment", "Zone", "Workspaces", "", None])
+def test_whatever_is_not_called_a_workspace_is_a_room(kind: str | None) -> None:
+    found = facts(**imported(mailbox="new@contoso.example", ResourceType=kind))
+    assert found.rooms[1].state is RoomState.PENDING
+
+
+def test_only_rooms_of_the_same_space_are_one_another_s_twins() -> None:
+    rooms = [(f"{name}@x.example", name, "") for name in ("a", "b", "low", "high")]
+    chosen = {"a@x.example": "m", "b@x.example": "m", "low@x.example": "a0", "high@x.example": "z9"}
+    found = match(rooms, spaces([Row(one, one) for one in ("a0", "m", "z9")]), chosen)
+    assert {email: one.twins for email, one in found.items()} == {
+        "a@x.example": ("room b@x.example",),
+        "b@x.example": ("room a@x.example",),
+        "low@x.example": (),
+        "high@x.example": (),
+    }
+
+
 RENAMED = {"mailbox": "adams-room@contoso.example", "EmailAddresses": ["SMTP:x@y.example", f"smtp:{ADAMS.upper()}"]}
 
 
