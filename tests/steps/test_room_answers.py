@@ -262,6 +262,13 @@ def test_a_booking_rule_blocks_from_its_edge_on(rule: str, good: int, bad: int) 
     assert only(facts(**imported(processing=USUAL | {rule: bad})))[0] is RoomState.BOOKING_BLOCKED
 
 
+@pytest.mark.parametrize("said", [None, [], {}, 1.5, True, "many", "", "-1"])
+@pytest.mark.parametrize("rule", ["BookingWindowInDays", "MaximumDurationInMinutes"])
+def test_a_booking_rule_that_is_no_number_costs_its_room_an_unknown_that_names_it(rule: str, said: object) -> None:
+    found = of(facts(**imported(processing=USUAL | {rule: said})), "rooms-ready")
+    assert any(one.status is Status.UNKNOWN and rule in one.saw for one in found)
+
+
 def leg(name: str, status: str = "pass", **more: Any) -> Json:
     return {"leg": name, "status": status, "saw": "so", "seconds": None, **more}
 
