@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -93,6 +94,28 @@ def test_the_first_screen_says_what_matters_most(page: Page, tmp_path: Path) -> 
         box = page.locator(".tile h2", has_text=words).bounding_box()
         assert box
         assert box["y"] + box["height"] < 900
+
+
+SAMPLE = Path(__file__).resolve().parents[2] / "docs" / "sample-report.html"
+
+
+def test_a_run_of_a_whole_evening_prints_on_five_pages(page: Page) -> None:
+    page.goto(SAMPLE.as_uri())
+    page.emulate_media(media="print")
+    printed = page.pdf(prefer_css_page_size=True)
+    page.emulate_media(media="screen")
+    assert len(re.findall(rb"/Type /Page\b", printed)) <= 5
+
+
+def test_the_sample_is_a_page_as_it_is_made_today(tmp_path: Path) -> None:
+    folder = new_run(tmp_path)
+    add(folder, "07_sync", passing())
+    made, sample = report.write(folder, report.read(folder)).read_text(encoding="utf-8"), SAMPLE.read_text("utf-8")
+    for part in ("script", "style"):
+        found = [re.search(f"<{part}>(.*?)(?:@page {{ @top|</{part}>)", html, re.DOTALL) for html in (made, sample)]
+        assert all(found)
+        assert len({one[1].strip() for one in found if one}) == 1
+    assert "rehearsal, not audit evidence" in sample
 
 
 def test_tenants_that_have_not_begun_stand_apart_from_those_of_which_something_is_known(
