@@ -124,6 +124,28 @@ def test_a_busy_service_is_asked_again_and_a_broken_one_is_said(
     assert "answered 503" in ask().refusal
 
 
+@pytest.mark.parametrize(
+    ("told", "slept", "says"),
+    [
+        ("30", [30.0, 30.0, 30.0], "answered 503"),
+        ("0", [0.0, 0.0, 0.0], "answered 503"),
+        (None, [1.0, 2.0, 4.0], "answered 503"),
+        ("301", [], "asks to wait 301 seconds"),
+    ],
+)
+def test_a_busy_service_says_how_long_to_wait(
+    tenant: Callable[..., Tenant], told: str | None, slept: list[float], says: str
+) -> None:
+    headers = {} if told is None else {"Retry-After": told}
+    answer = SimpleNamespace(status_code=503, headers=headers, content=b"", json=dict)
+    waits: list[float] = []
+    http = SimpleNamespace(post=lambda *_, **__: answer)
+    api = spaceiq.SpaceIQ(tenant(), http, [], "token", sleep=waits.append)
+    with pytest.raises(CloudError, match=says):
+        api.ask("{viewer{id}}")
+    assert waits == slept
+
+
 def _hasty(init: Callable[..., None]) -> Callable[..., None]:
     def made(self: spaceiq.SpaceIQ, *given: object, **more: object) -> None:
         init(self, *given, sleep=lambda _: None, **more)

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 from runbook_lib import forms, vendors
 from runbook_lib.clients import http as clients_http
+from runbook_lib.clients.graph.throttle import retry_after
 from runbook_lib.clients.spaceiq import answers
 from runbook_lib.clients.spaceiq import export as spaceiq_export
 from runbook_lib.clients.spaceiq.answers import Booking, Named, Page, Schema, Viewer
@@ -28,6 +29,8 @@ from runbook_lib.model import Json, Look, Raw, Tenant
 
 TOKEN = "RUNBOOK_SPACEIQ_TOKEN"  # noqa: S105 - the name of a variable
 TRIES = 4
+LONGEST_PAUSE = 300
+"""Seconds: who is told to wait longer comes back later."""
 TRANSIENT = (429, 500, 502, 503, 504)
 NEW_TOKEN = f"In SpaceIQ, Integrations > API makes a token; put it into the environment variable {TOKEN}."
 SCHEMA = (
@@ -54,15 +57,17 @@ class SpaceIQ:
     def ask(self, document: str, variables: Mapping[str, object] = NOTHING, *, once: bool = False) -> Json:
         """Return the data that answers a document; raise CloudError for a refusal, which may come with HTTP 200.
 
-        `once` is for what must not be repeated; anything else is asked again while SpaceIQ is busy.
+        `once` is for what must not be repeated; anything else is asked again while SpaceIQ is busy, when it says.
         """
         body = {"query": document, "variables": dict(variables)}
         for tries in range(1 if once else TRIES):
-            if tries:
-                self.sleep(2.0**tries / 2)
-            status, answer = self._exchange(body, tries)
-            if status not in TRANSIENT:
+            status, answer, pause = self._exchange(body, tries)
+            last = once or tries == TRIES - 1
+            if status not in TRANSIENT or last:
                 break
+            if pause is not None and pause > LONGEST_PAUSE:
+                raise CloudError(f"SpaceIQ asks to wait {pause:.0f} seconds.", "Run the cell again after that.")
+            self.sleep(2.0**tries if pause is None else pause)
         if status == 401:
             raise CloudError(f"SpaceIQ refused the token: {_said(answer)}.", NEW_TOKEN)
         if status != 200 or not isinstance(answer.get("data"), dict) or answer.get("errors"):
@@ -70,7 +75,7 @@ class SpaceIQ:
         data: Json = answer["data"]
         return data
 
-    def _exchange(self, body: Json, tries: int) -> tuple[int, Json]:
+    def _exchange(self, body: Json, tries: int) -> tuple[int, Json, float | None]:
         source = self.tenant.spaceiq
         headers = {"Authorization": f"{source.authorization} {self.token}", "Accept": "application/json"}
         sent = datetime.now(UTC)
@@ -85,7 +90,8 @@ class SpaceIQ:
             said = answer.json()
         except ValueError:
             said = {}
-        return answer.status_code, said if isinstance(said, dict) else {}
+        headers = {name.lower(): value for name, value in answer.headers.items()}
+        return answer.status_code, said if isinstance(said, dict) else {}, retry_after(headers, datetime.now(UTC))
 
     def learn(self) -> None:
         """Ask for the schema; raise CloudError when it lacks what the runbook rests on."""
