@@ -218,7 +218,7 @@ def write(folder: Path, record: Record) -> Path:
         controls=tuple(audit.controls(record.findings, record.looks, evidence)),
         people=audit.people([record.settings["change"]], [record.operator], record.confirmations),
     )
-    content = _bytes(filed)
+    content = to_bytes(filed)
     if off := "; ".join(faults(content)):
         raise ArchiveError(
             f"The record {record.name} is not written: {off}.", "This is a fault of the runbook: tell it."
@@ -227,7 +227,7 @@ def write(folder: Path, record: Record) -> Path:
     return path
 
 
-def _bytes(filed: Filed) -> bytes:
+def to_bytes(filed: Filed) -> bytes:
     """Return a record's JSON; a letter that UTF-8 cannot write, half of a pair, becomes a question mark."""
     kind = forms.adapter(Filed)
     try:
