@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
@@ -32,12 +33,30 @@ from runbook_lib.model import (
 if TYPE_CHECKING:
     import jsonschema
 
+KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
+"""How a tenant may be called: it is the name of a file, of a folder, and a word on the command line."""
+LONGEST_TEXT, DEEPEST, MOST_NODES = 400_000, 40, 20_000
+"""Letters of a file, levels in it, and values with all aliases written out; a tenant file has some dozens of lines."""
 SCHEMA = Path(__file__).resolve().parent.parent / "parameters" / "schema.json"
 
 
 def keys(parameters: Path) -> list[str]:
-    """Return the keys of all tenant files in `parameters`; files that start with `_` are templates."""
-    return sorted(path.stem for path in parameters.glob("*.yaml") if not path.name.startswith("_"))
+    """Return the keys of all tenant files in `parameters`: `<key>.yaml`, and nothing that other programs left there."""
+    return sorted(path.stem for path in parameters.glob("*.yaml") if KEY.fullmatch(path.stem))
+
+
+def misnamed(parameters: Path) -> list[str]:
+    """Return the files there that look like tenant files and are none, because of how they are called."""
+    alike = re.compile(r"[^_.].*\.(yml|yaml(\.txt)?)", re.IGNORECASE)
+    files = [path for path in parameters.iterdir() if alike.fullmatch(path.name)] if parameters.is_dir() else []
+    return sorted(path.name for path in files if path.suffix != ".yaml" or not KEY.fullmatch(path.stem))
+
+
+def ring(parameters: Path, key: str) -> str:
+    """Return the ring that a tenant file names, `pilot` or a digit; empty without one, or where it cannot be read."""
+    path = parameters / f"{key}.yaml"
+    named = str(_Page(path, "tenant").row.get("ring", "")) if path.is_file() else ""
+    return named if re.fullmatch("pilot|[1-9]", named) else ""
 
 
 def load(parameters: Path, key: str, now: datetime | None = None) -> Tenant:
@@ -45,8 +64,9 @@ def load(parameters: Path, key: str, now: datetime | None = None) -> Tenant:
 
     Raises UsageError when there is no such file, SettingsError when it has faults.
     """
+    key = str(key)  # `papermill -p tenant 365` hands over a number
     path = parameters / f"{key}.yaml"
-    if not path.is_file() or path.parent.resolve() != parameters.resolve():
+    if not KEY.fullmatch(key) or not path.is_file():
         raise UsageError(f"There is no tenant file {path}.", _known(parameters, key))
     page = _Page(path, "tenant")
     page.check_times(now or datetime.now(UTC))
@@ -115,7 +135,9 @@ def _known(parameters: Path, key: str) -> str:
     near = difflib.get_close_matches(key, names, 1)
     listed = ", ".join(names[:8]) + (" ..." if len(names) > 8 else "")
     meant = f"Did you mean {near[0]}? " if near else ""
-    return f"{meant}Tenant files there: {listed or 'none'}. To make one: runbook new {key}"
+    others = misnamed(parameters)
+    renamed = f"Not read, for they are not called KEY.yaml: {', '.join(others[:5])}. " if others else ""
+    return f"{meant}Tenant files there: {listed or 'none'}. {renamed}To make one: runbook new {key}"
 
 
 def _tenant(key: str, row: Json, cloud: Cloud, folder: Path) -> Tenant:
@@ -240,8 +262,11 @@ class _Page:
 
     def check_times(self, now: datetime) -> None:
         """Note every confirmation whose time is unreadable, without zone, or in the future."""
-        for place in [place for place in self.lines if place[:1] == ("confirmations",) and place[2:] == ("at",)]:
-            text = self.row["confirmations"][place[1]]["at"]
+        said = self.row.get("confirmations")
+        for key, one in said.items() if isinstance(said, dict) else ():
+            if not isinstance(one, dict) or "at" not in one:
+                continue  # which the schema says
+            place, text = ("confirmations", key, "at"), one["at"]
             try:
                 at = datetime.fromisoformat(str(text))
             except ValueError:
@@ -254,8 +279,11 @@ class _Page:
 
     def check_exceptions(self) -> None:
         """Note every exception whose last day is in no calendar."""
-        for place in [place for place in self.lines if place[:1] == ("exceptions",) and place[2:] == ("until",)]:
-            text = str(self.row["exceptions"][place[1]]["until"])
+        named = self.row.get("exceptions")
+        for index, one in enumerate(named) if isinstance(named, list) else ():
+            if not isinstance(one, dict) or "until" not in one:
+                continue  # which the schema says
+            place, text = ("exceptions", index, "until"), str(one["until"])
             try:
                 date.fromisoformat(text)
             except ValueError:
@@ -276,10 +304,18 @@ class _Page:
     def _read(self, definition: str) -> None:
         try:
             text = self.path.read_text(encoding="utf-8-sig")
+            if why := _too_much(text):
+                self.faults.append(_Fault(1, why))
+                return
             loader = _Loader(text)
             node = loader.get_single_node()
+            if _nodes(node, []) > MOST_NODES:
+                self.faults.append(_Fault(1, "its aliases (*) make more of the file than anybody can read"))
+                return
             self._note_lines(node, ())
             row = loader.construct_document(node) if node else None
+        except OSError as error:
+            self.faults.append(_Fault(1, f"the file cannot be read: {error.strerror}"))
         except UnicodeDecodeError:
             self.faults.append(_Fault(1, "the file is not UTF-8 text"))
         except yaml.MarkedYAMLError as error:
@@ -298,6 +334,10 @@ class _Page:
     def _note_lines(self, node: yaml.Node | None, place: tuple[str | int, ...]) -> None:
         if isinstance(node, yaml.MappingNode):
             for name, value in node.value:
+                if not isinstance(name, yaml.ScalarNode):
+                    words = "a name has to be one word; a value that begins with { or [ needs quotes"
+                    self.faults.append(_Fault(name.start_mark.line + 1, words))
+                    continue
                 inner = (*place, name.value)
                 if inner in self.lines:
                     self.faults.append(_Fault(name.start_mark.line + 1, f"{name.value!r} stands twice"))
@@ -307,6 +347,33 @@ class _Page:
             for index, value in enumerate(node.value):
                 self.lines[*place, index] = value.start_mark.line + 1
                 self._note_lines(value, (*place, index))
+
+
+def _too_much(text: str) -> str:
+    """Return why a text is not even parsed: the parser of YAML would use up the process for some of them."""
+    if len(text) > LONGEST_TEXT:
+        return f"the file is longer than {LONGEST_TEXT} letters"
+    depth = deepest = 0
+    for mark in re.findall(r"[\[\]{}]", text):
+        depth += 1 if mark in "[{" else -1
+        deepest = max(deepest, depth)
+    if deepest > DEEPEST or re.search(rf"(?:[-?]\s+){{{DEEPEST}}}", text):
+        return f"something is nested more than {DEEPEST} deep"
+    return ""
+
+
+def _nodes(node: yaml.Node | None, above: list[int]) -> int:
+    """Count the nodes with every alias written out, as far as MOST_NODES; one within itself is too many."""
+    if node is None or id(node) in above:
+        return MOST_NODES + 1 if node is not None else 0
+    inner = [part for pair in node.value for part in pair] if isinstance(node, yaml.MappingNode) else []
+    inner = list(node.value) if isinstance(node, yaml.SequenceNode) else inner
+    count = 1
+    for part in inner:
+        count += _nodes(part, [*above, id(node)])
+        if count > MOST_NODES:
+            break
+    return count
 
 
 @lru_cache(maxsize=8)  # every notebook of a run reads the same two files

@@ -142,9 +142,10 @@ def test_the_cloud_file_of_the_sandbox_says_how_it_comes_to_be(folder: Path) -> 
     assert "'runbook sandbox' writes it" in faults(folder, f"{GOOD}cloud: ../.sandbox/cloud.yaml\n")[0]
 
 
-def test_the_example_explains_every_key_and_is_itself_sound() -> None:
+def test_the_example_explains_every_key_and_is_itself_sound(folder: Path) -> None:
     parameters = settings.SCHEMA.parent
-    tenant = settings.load(parameters, "_example", NOW)
+    (folder / "mine.yaml").write_text((parameters / "_example.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+    tenant = settings.load(folder, "mine", NOW)
     assert tenant.name == "Contoso Ltd"
     assert "_example" not in settings.keys(parameters)
 
@@ -166,3 +167,107 @@ def test_what_a_record_keeps_of_the_file_names_no_path(folder: Path) -> None:
     kept = settings.plain(settings.load(folder, "t", NOW))
     assert "secret.pem" not in str(kept)
     assert str(folder) not in str(kept)
+
+
+STRANGE = {
+    "a value in braces": "domain: {{ domain }}",
+    "an unknown tag": "domain: !secret x",
+    "an alias in itself": "change: &a {ticket: x, more: *a}\nother: &b [*b]",
+    "billion laughs": "\n".join(
+        [
+            "a0: &a0 [x, x, x, x, x, x, x, x, x]",
+            *(f"a{n}: &a{n} [" + ", ".join([f"*a{n - 1}"] * 9) + "]" for n in range(1, 12)),
+        ]
+    ),
+    "brackets": "domain: " + "[" * 200_000,
+    "braces": "{" * 200_000,
+    "dashes": "- " * 200_000 + "x",
+    "questions": "? " * 100_000 + "x",
+    "a long file": "# " + "x" * 500_000,
+    "no text": "\x00\x01",
+    "a list": "[1, 2]",
+    "two documents": "a: 1\n---\nb: 2",
+    "tabs": "a:\n\t- b",
+    "a date in no calendar": "exceptions: [{until: 2027-02-30}]",
+    "a key that is a list": "? [a, b]\n: c",
+}
+
+
+@pytest.mark.parametrize("name", STRANGE)
+def test_no_tenant_file_stops_anybody_but_itself(tmp_path: Path, name: str) -> None:
+    (tmp_path / "odd.yaml").write_text(STRANGE[name], encoding="utf-8")
+    with pytest.raises(SettingsError, match=r"odd\.yaml has \d+ fault"):
+        settings.load(tmp_path, "odd")
+    assert settings.ring(tmp_path, "odd") == ""
+
+
+def test_a_file_that_may_not_be_read_is_said_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "theirs.yaml").write_text("name: x")
+
+    def refuse(*_: object, **__: object) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+    with pytest.raises(SettingsError, match="cannot be read: Permission denied"):
+        settings.load(tmp_path, "theirs")
+
+
+def test_files_of_other_programs_are_no_tenants_and_misnamed_ones_are_said(tmp_path: Path) -> None:
+    for name in (
+        "good.yaml",
+        "._good.yaml",
+        ".#good.yaml",
+        "_example.yaml",
+        "old.yml",
+        "Big.YAML",
+        "x.yaml.txt",
+        "a b.yaml",
+    ):
+        (tmp_path / name).write_text("name: x")
+    assert settings.keys(tmp_path) == ["good"]
+    assert settings.misnamed(tmp_path) == ["Big.YAML", "a b.yaml", "old.yml", "x.yaml.txt"]
+    with pytest.raises(UsageError) as told:
+        settings.load(tmp_path, "old")
+    assert "old.yml" in told.value.remedy
+
+
+@pytest.mark.parametrize("key", ["../good", "good/..", "", ".", "a b", "._good", 365])
+def test_a_key_that_no_tenant_can_have_is_told_in_words(tmp_path: Path, key: object) -> None:
+    (tmp_path / "good.yaml").write_text("name: x")
+    with pytest.raises(UsageError, match="There is no tenant file"):
+        settings.load(tmp_path, key)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("line", "named"),
+    [
+        ("ring: pilot", "pilot"),
+        ('"ring": pilot', "pilot"),
+        ("ring : pilot", "pilot"),
+        ("ring: !!str pilot", "pilot"),
+        ("ring: 'pilot'  # ours", "pilot"),
+        ("{ring: 3}", "3"),
+        ("ring: 10", ""),
+        ("ring: 0", ""),
+        ("ring: [pilot]", ""),
+        ("rooms:\n  ring: 9", ""),
+        ("# ring: 1", ""),
+    ],
+)
+def test_a_ring_is_read_as_the_file_is_read(tmp_path: Path, line: str, named: str) -> None:
+    (tmp_path / "t.yaml").write_text(line)
+    assert settings.ring(tmp_path, "t") == named
+
+
+MERGED = """\
+confirmations:
+  disconnected: &one {by: Kim, at: '2031-01-01T00:00:00Z'}
+  activated: {<<: *one}
+  connected: {<<: {by: Kim, at: '2026-01-01T00:00:00'}}
+"""
+
+
+def test_values_that_a_merge_key_carries_in_are_checked_like_all_others(folder: Path) -> None:
+    found = faults(folder, GOOD + MERGED)
+    assert sum("lies in the future" in one for one in found) == 2
+    assert sum("has no time zone" in one for one in found) == 1

@@ -7,7 +7,6 @@ says what was meant to be done; what is done is read from the tenants' records a
 from __future__ import annotations
 
 import json
-import re
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+from runbook_lib import settings
 from runbook_lib.batch import pool
 from runbook_lib.batch.pool import TenantResult
 from runbook_lib.errors import ArchiveError, UsageError
@@ -61,13 +61,9 @@ def plan(keys: Sequence[str], steps: Sequence[str], pilot: Sequence[str] = ()) -
 
 
 def _rank(key: str) -> tuple[int, int]:
-    """Return where a tenant's ring stands; of its file only that line is read, as loading thousands takes a while."""
-    try:
-        text = (run_folders.home("parameters") / f"{key}.yaml").read_text(encoding="utf-8", errors="replace")
-    except OSError:  # the batch will say so in its turn
-        text = ""
-    found = re.search(r"^ring: *[\"']?(pilot|\d)", text, re.MULTILINE)
-    return (3, 0) if not found else (1, 0) if found[1] == "pilot" else (2, int(found[1]))
+    """Return where a tenant's ring stands."""
+    named = settings.ring(run_folders.home("parameters"), key)
+    return (3, 0) if not named else (1, 0) if named == "pilot" else (2, int(named))
 
 
 def interrupted() -> Plan:

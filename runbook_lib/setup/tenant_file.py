@@ -20,7 +20,6 @@ EXAMPLE = settings.SCHEMA.with_name("_example.yaml")
 """The one source of every comment in a tenant file."""
 SHAPES: Json = json.loads(settings.SCHEMA.read_text(encoding="utf-8"))["$defs"]
 DOMAIN, ACCOUNT = (re.compile(SHAPES[name]["pattern"]) for name in ("domain", "account"))
-KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
 DEVICES = frozenset({"con", "prn", "aux", "nul", *(f"{name}{digit}" for name in ("com", "lpt") for digit in range(10))})
 """Names that no file can have on Windows: https://learn.microsoft.com/windows/win32/fileio/naming-a-file."""
 GUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
@@ -42,7 +41,7 @@ class Found:
 
 def checked_key(parameters: Path, key: str) -> Path:
     """Return the path of the tenant file `key`; raises UsageError for a name that cannot be one, or that is taken."""
-    if not KEY.fullmatch(key) or key.lower() in DEVICES:
+    if not settings.KEY.fullmatch(key) or key.lower() in DEVICES:
         raise UsageError(f"{key!r} cannot name a tenant.", "Use letters, digits and hyphens, for example contoso-eu.")
     taken = next((one for one in settings.keys(parameters) if one.lower() == key.lower()), "")
     if taken:
