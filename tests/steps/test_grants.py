@@ -207,6 +207,14 @@ def test_a_resource_that_was_not_seen_makes_its_grants_unknown_and_never_an_extr
     assert revoke.plan(blind, TENANT, attended=True) == ()
 
 
+@pytest.mark.parametrize("other", ["00000000-0000-0000-0000-00000000000f", "ffffffff-ffff-ffff-ffff-ffffffffffff"])
+def test_a_role_on_a_resource_that_was_not_seen_leaves_only_its_own_id_open(other: str) -> None:
+    blind = {**raw([role(other), role(APPLICATION[0])], BOTH), f"resource {GRAPH}": refused("resource")}
+    found = {line.name: line.status for line in grants.lines(blind) if line.required and line.kind == "application"}
+    assert found.pop(NAMES[APPLICATION[0]]) is Status.UNKNOWN
+    assert set(found.values()) == {Status.FAIL}
+
+
 @pytest.mark.parametrize("name", grants.NO_DATA)
 def test_scopes_of_openid_connect_open_no_data_and_are_not_removed(name: str) -> None:
     of = raw(ALL_ROLES, [delegated(" openid email"), delegated(name, user="u")])

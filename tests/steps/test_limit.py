@@ -18,7 +18,7 @@ from runbook_lib.clients import exchange
 from runbook_lib.clients.exchange import answer
 from runbook_lib.model import AccessLimit, Confirmation, Json, Look, Status
 from runbook_lib.runs import folder, record
-from runbook_lib.steps.access import limit
+from runbook_lib.steps.access import limit, reach
 from runbook_lib.steps.access.reach import Reach
 from tests.steps.exchange_facts import CRONOFY, NO_POLICY, POLICY, imported, raw, tenant
 from tests.steps.facts import NOW, look, refused
@@ -482,3 +482,18 @@ def test_the_blast_radius_is_empty_when_exchange_did_not_count() -> None:
     assert radius(raw(errors={"mailboxes": "timed out"})) == {}
     (first, *_) = limit.blast_radius(limit.parse(raw(), tenant()))
     assert first == Reach("RoomMailbox", 12, 12)
+
+
+@pytest.mark.parametrize(
+    ("written", "only"),
+    [
+        ("MemberOfGroup -eq 'CN=Rooms O''Hare'", True),
+        ("((memberofgroup  -eq 'cn=rooms o''hare'))", True),
+        ("( MemberOfGroup -eq 'CN=Rooms O''Hare' )", True),
+        ("(MemberOfGroup -eq 'CN=Rooms O''Hare') -or (Alias -like '*')", False),
+        ("MemberOfGroup -ne 'CN=Rooms O''Hare'", False),
+        ("", False),
+    ],
+)
+def test_a_scope_is_that_of_the_group_when_its_filter_says_so_in_whatever_spelling(written: str, only: bool) -> None:
+    assert reach._only_members_of("CN=Rooms O'Hare", written) is only
