@@ -12,7 +12,6 @@ import os
 import sys
 from contextlib import suppress
 from types import SimpleNamespace
-from unittest.mock import patch
 
 os.environ["OPENBLAS_NUM_THREADS"] = "1"  # numpy starts threads otherwise, and forking with threads is a hazard
 ABSENT = ("azure.storage.blob", "boto3", "debugpy", "isoduration", "rfc3987_syntax")
@@ -59,9 +58,10 @@ def load() -> None:
     absent = {name: None for name in ABSENT if name not in sys.modules}
     sys.modules.update(absent)  # type: ignore[arg-type]  # how Python notes that a module cannot be imported
     from runbook_lib import steps
+    from runbook_lib.batch.engine.fast_validation import replaced
 
     notebook = SimpleNamespace(kernel=True)  # pandas asks while it is imported whether it shows tables to a terminal
-    with patch.object(builtins, "get_ipython", lambda: notebook, create=True):
+    with replaced(builtins, "get_ipython", lambda: notebook):
         importlib.import_module("runbook_lib.steps.tables")
     for name in (*(f"runbook_lib.{name}" for name in OURS), *LATE):
         importlib.import_module(name)

@@ -10,7 +10,6 @@ from functools import cache
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
-from unittest.mock import patch
 
 import fastjsonschema
 from nbformat import v4
@@ -43,8 +42,22 @@ def validate(node: Any, ref: str | None = None) -> None:
 def quickly(engines: ModuleType) -> Iterator[None]:
     """Let nbformat, inside this block, look at outputs the quick way; likewise papermill's `engines` at their times."""
     times = SimpleNamespace(parser=SimpleNamespace(parse=datetime.fromisoformat))
-    with patch.object(v4.nbbase, "validate", validate), patch.object(engines, "dateutil", times):
+    with replaced(v4.nbbase, "validate", validate), replaced(engines, "dateutil", times):
         yield
+
+
+@contextmanager
+def replaced(module: ModuleType, name: str, value: object) -> Iterator[None]:
+    """Let `module.name` be another value inside this block; a name that it did not have is gone again afterwards."""
+    before = vars(module).get(name, replaced)
+    setattr(module, name, value)
+    try:
+        yield
+    finally:
+        if before is replaced:
+            delattr(module, name)
+        else:
+            setattr(module, name, before)
 
 
 for _kind in OUTPUTS:
