@@ -11,18 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
-import yaml
 
-from runbook_lib.batch import pool
-from runbook_lib.batch.pool import TenantResult
 from runbook_lib.cli.terminal import AsJson, Jobs, print_results, progress, say
 from runbook_lib.errors import RunbookError
 from runbook_lib.model import Json
 from runbook_lib.runs import folder as run_folders
-from runbook_lib.sandbox import server
 
 if TYPE_CHECKING:
-    pass
+    from runbook_lib.batch.pool import TenantResult
 
 STATE = Path(__file__).resolve().parents[2] / ".sandbox"
 NARROW = ("documented", "permission", "kind", "required", "granted", "extra", "status")
@@ -72,7 +68,7 @@ def _print_demo(done: Demo) -> None:
     )
 
 
-FORETOLD = Path(server.__file__).with_name("demo.yaml")
+FORETOLD = Path(__file__).resolve().parents[1] / "sandbox" / "demo.yaml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +87,17 @@ class Demo:
 
 def tenants() -> dict[str, Json]:
     """Return the demo's tenants, each with the outcome that its scenario foretells and what it shows."""
+    import yaml
+
     loaded: dict[str, Json] = yaml.safe_load(FORETOLD.read_text(encoding="utf-8"))
     return loaded
 
 
 def run(state: Path, *, jobs: int | None, on_event: Callable[[Json], None]) -> Demo:
     """Serve the sandbox from `state`, run every notebook for its tenants, and return what came out."""
+    from runbook_lib.batch import pool
+    from runbook_lib.sandbox import server
+
     foretold = tenants()
     with server.serving(state, port=0):
         results = pool.run(list(foretold), pool.TENANT_STEPS, jobs=jobs, on_event=on_event)
@@ -108,6 +109,8 @@ def portfolio(keys: Iterable[str]) -> Path:
 
     A tenant file that the demo does not run, such as that of a real tenant, would stand there as not run yet.
     """
+    from runbook_lib.batch import pool
+
     parameters, before = run_folders.home("parameters"), os.environ.get("RUNBOOK_PARAMETERS")
     with tempfile.TemporaryDirectory() as place:
         for path in (parameters / f"{key}.yaml" for key in keys):
