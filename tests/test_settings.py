@@ -190,6 +190,17 @@ STRANGE = {
     "tabs": "a:\n\t- b",
     "a date in no calendar": "exceptions: [{until: 2027-02-30}]",
     "a key that is a list": "? [a, b]\n: c",
+    "no whole number": "name: !!int x",
+    "no number": "name: !!float x",
+    "no yes and no": "name: !!bool x",
+    "no time": "name: !!timestamp x",
+    "no bytes": "name: !!binary €",
+    "a bare prefix": "name: 0x_",
+    "another bare prefix": "name: 0b_",
+    "a ring of many digits": "ring: " + "9" * 5000,
+    "a number within a list": "ews_accounts: [a, {b: !!int x}]",
+    "no pairs": "name: !!pairs x",
+    "no set": "name: !!set [a]",
 }
 
 
