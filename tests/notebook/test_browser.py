@@ -88,6 +88,8 @@ class Walk:
     code: str = ""
     afterwards: dict[str, Any] = field(default_factory=dict)
     """What the tenant was like when each step was finished."""
+    answers: dict[str, str] = field(default_factory=dict)
+    """What Exchange had answered from each of these steps on."""
 
     def __post_init__(self) -> None:
         self.office, self.private, self.cronofy = (new_page(self.browser) for _ in range(3))
@@ -253,7 +255,9 @@ class Walk:
         place, tenant = self.file.parent.parent, self.sandbox.world.tenant(KEY)
         assert tenant
         fresh = answers.answer(tenant, datetime.now(UTC), answers.plan(KEY, finished="0m"))
-        (place / ".sandbox" / "exchange" / f"{KEY}.json").write_text(json.dumps(fresh), encoding="utf-8")
+        file = place / ".sandbox" / "exchange" / f"{KEY}.json"
+        self.answers = {"00_preflight": file.read_text(encoding="utf-8"), "07_sync": json.dumps(fresh)}
+        file.write_text(self.answers["07_sync"], encoding="utf-8")
         for folder in (place, place / "batch"):
             (folder / "parameters" / f"{KEY}.spaceiq.csv").touch()
 
@@ -343,6 +347,8 @@ def same_as_a_batch(place: Path, walk: Walk, patch: pytest.MonkeyPatch) -> Path:
     folder = run_folders.new_run(place / "outputs" / KEY, datetime.now(UTC))
     for step in pool.TENANT_STEPS:
         walk.sandbox.world.tenants[KEY] = walk.afterwards[step]
+        if step in walk.answers:
+            (place / ".sandbox" / "exchange" / f"{KEY}.json").write_text(walk.answers[step], encoding="utf-8")
         assert tenant.execute(step, KEY, folder) is None
     return folder
 
